@@ -1,0 +1,176 @@
+"""The data sets this project knows by name. Every row is data: adding a set means adding a row.
+
+Each row is the paper's set of that name (section 4.0.1, Table 2), except `ml-100k-1998`, a small set that a package
+registry carries and that the starter is trained on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llamarec_cli.errors import LlamaRecError, nearest
+
+
+@dataclass(frozen=True)
+class UrlSource:
+    """Raw files at an official address, or at a mirror of it.
+
+    Attributes:
+        urls: One address a file; all are needed.
+    """
+
+    urls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WheelSource:
+    """Raw files inside a wheel of a package registry; fetched with pip, so the user's own index settings hold.
+
+    Attributes:
+        package: Distribution name.
+        version: Pinned version.
+        wheel: File name of the wheel.
+        sha256: Digest of the wheel.
+        size: Bytes of the wheel, for the progress bar.
+        members: The files wanted, by their paths inside the wheel.
+    """
+
+    package: str
+    version: str
+    wheel: str
+    sha256: str
+    size: int
+    members: tuple[str, ...]
+
+
+Source = UrlSource | WheelSource
+
+
+@dataclass(frozen=True)
+class ReferenceCounts:
+    """Counts after preprocessing as somebody stated them, to be shown beside ours.
+
+    Attributes:
+        stated_by: Where the counts stand.
+        users: Number of users.
+        items: Number of items.
+        interactions: Number of interactions, as printed there.
+        mean_length: Mean sequence length, as printed there.
+        density: interactions / (users x items), as printed there.
+    """
+
+    stated_by: str
+    users: int
+    items: int
+    interactions: str
+    mean_length: str
+    density: str
+
+
+@dataclass(frozen=True)
+class CatalogueRow:
+    """One known data set.
+
+    Attributes:
+        name: Name in the store and on the command line.
+        title: What it is, for people.
+        licence: Terms of use, shortly.
+        citation: What to cite.
+        sources: Tried in order until one works.
+        counts: What it should have after preprocessing.
+        raw_names: The raw files that `--source` is expected to hold, for the hint.
+        note: Anything a reader of its figures must know.
+    """
+
+    name: str
+    title: str
+    licence: str
+    citation: str
+    sources: tuple[Source, ...]
+    counts: ReferenceCounts
+    raw_names: str
+    note: str = ""
+
+
+RECBOLE_WHEEL = WheelSource(
+    package="recbole",
+    version="1.2.1",
+    wheel="recbole-1.2.1-py3-none-any.whl",
+    sha256="9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407",
+    size=2_130_151,
+    members=(
+        "recbole/dataset_example/ml-100k/ml-100k.inter",
+        "recbole/dataset_example/ml-100k/ml-100k.item",
+    ),
+)
+
+_SNAP = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
+_UCSD_2014 = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon/categoryFiles"
+_UCSD_2018 = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_v2/metaFiles2"
+_UCSD_2018_OLD = "https://jmcauley.ucsd.edu/data/amazon_v2/metaFiles2"
+_AMAZON_LICENCE = "research use; see the page of the data set"
+_AMAZON_CITATION = "McAuley et al., Image-based recommendations on styles and substitutes, SIGIR 2015"
+
+CATALOGUE: dict[str, CatalogueRow] = {
+    row.name: row
+    for row in (
+        CatalogueRow(
+            name="ml-100k",
+            title='MovieLens latest small, 610 users: what the paper calls "ML-100k"',
+            licence="GroupLens terms: research use, no redistribution without permission",
+            citation="Harper and Konstan, The MovieLens Datasets, ACM TiiS 5(4), 2015",
+            sources=(UrlSource(("https://files.grouplens.org/datasets/movielens/ml-latest-small.zip",)),),
+            counts=ReferenceCounts("LlamaRec, Table 2", 610, 3_650, "100k", "147.99", "4e-2"),
+            raw_names="ratings.csv and movies.csv",
+            note="The paper prints the raw number of interactions; its sequence length is that of 90,274.",
+        ),
+        CatalogueRow(
+            name="beauty",
+            title="Amazon Beauty, reviews of 2014",
+            licence=_AMAZON_LICENCE,
+            citation=_AMAZON_CITATION,
+            sources=(
+                UrlSource((f"{_SNAP}/ratings_Beauty.csv", f"{_SNAP}/meta_Beauty.json.gz")),
+                UrlSource((f"{_UCSD_2014}/ratings_Beauty.csv", f"{_UCSD_2014}/meta_Beauty.json.gz")),
+            ),
+            counts=ReferenceCounts("LlamaRec, Table 2", 22_332, 12_086, "198K", "8.87", "7e-4"),
+            raw_names="ratings_Beauty.csv and meta_Beauty.json.gz, or interactions.tsv.gz and titles.tsv.gz",
+        ),
+        CatalogueRow(
+            name="games",
+            title="Amazon Video Games, reviews of 2014 with titles of 2018",
+            licence=_AMAZON_LICENCE,
+            citation=_AMAZON_CITATION,
+            sources=(
+                UrlSource((f"{_SNAP}/ratings_Video_Games.csv", f"{_UCSD_2018}/meta_Video_Games.json.gz")),
+                UrlSource((f"{_UCSD_2014}/ratings_Video_Games.csv", f"{_UCSD_2018_OLD}/meta_Video_Games.json.gz")),
+            ),
+            counts=ReferenceCounts("LlamaRec, Table 2", 15_264, 7_676, "148K", "9.69", "1e-3"),
+            raw_names="ratings_Video_Games.csv and meta_Video_Games.json.gz, or interactions.tsv.gz and titles.tsv.gz",
+        ),
+        CatalogueRow(
+            name="ml-100k-1998",
+            title="MovieLens 100K of 1998, 943 users",
+            licence="GroupLens terms: research use, no redistribution without permission",
+            citation="Harper and Konstan, The MovieLens Datasets, ACM TiiS 5(4), 2015",
+            sources=(RECBOLE_WHEEL,),
+            counts=ReferenceCounts("this project", 943, 1_348, "99,278", "105.28", "8e-2"),
+            raw_names="ml-100k.inter and ml-100k.item",
+            note='Not the paper\'s "ML-100k", which is ml-100k here.',
+        ),
+    )
+}
+
+
+def catalogue_row(name: str) -> CatalogueRow:
+    """Look a data set up by name.
+
+    Raises:
+        LlamaRecError: No such name; the sentence suggests the nearest.
+    """
+    try:
+        return CATALOGUE[name]
+    except KeyError:
+        raise LlamaRecError(
+            f"There is no data set called {name}: {nearest(name, CATALOGUE)}", "llamarec prepare --help"
+        ) from None

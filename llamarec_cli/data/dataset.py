@@ -1,0 +1,157 @@
+"""The prepared data set: one flat array of item ids with offsets per user, and the vocabulary that names them.
+
+Preprocessing follows the paper, section 4.0.1: items without a title go, then the iterative 5-core. Everything is
+deterministic: ids are given in sorted order of raw ids, ties in time keep the order of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from safetensors.numpy import load_file, save_file
+
+from llamarec_cli.data.readers import RawLog
+from llamarec_cli.errors import LlamaRecError
+
+INTERACTIONS_FILE = "interactions.safetensors"
+ITEMS_FILE = "items.jsonl"
+USERS_FILE = "users.jsonl"
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Chronological sequences of item ids, one a user, in compressed sparse row form.
+
+    Attributes:
+        items_N: Item ids of all users one after the other; N interactions; int32, from 1 (0 is padding).
+        offsets_U: Where each user's sequence begins; U + 1 entries; int64.
+        timestamps_N: Seconds since 1970, or None where the source knows no times; int64.
+        user_ids: Raw id of each user; U entries, sorted.
+        item_ids: Raw id of each item; index 0 is the padding's, empty; the rest sorted.
+        titles: Title of each item; index 0 is the padding's, empty.
+    """
+
+    items_N: npt.NDArray[np.int32]
+    offsets_U: npt.NDArray[np.int64]
+    timestamps_N: npt.NDArray[np.int64] | None
+    user_ids: list[str]
+    item_ids: list[str]
+    titles: list[str]
+
+    @property
+    def user_count(self) -> int:
+        """Number of users, U."""
+        return len(self.user_ids)
+
+    @property
+    def item_count(self) -> int:
+        """Number of items, without the padding."""
+        return len(self.item_ids) - 1
+
+    @property
+    def interaction_count(self) -> int:
+        """Number of interactions, N."""
+        return len(self.items_N)
+
+    @property
+    def mean_length(self) -> float:
+        """Mean length of a user's sequence, in interactions."""
+        return self.interaction_count / self.user_count
+
+    @property
+    def density(self) -> float:
+        """Share of user-item pairs that were observed."""
+        return self.interaction_count / (self.user_count * self.item_count)
+
+    def popularity(self) -> npt.NDArray[np.int64]:
+        """Count the interactions of each item; item_count + 1 entries."""
+        return np.bincount(self.items_N, minlength=self.item_count + 1)
+
+    def vocabulary_digest(self) -> str:
+        """Return the sha256 of the vocabulary file: two sets with the same digest give every item the same id."""
+        return hashlib.sha256(_items_as_lines(self).encode()).hexdigest()
+
+
+def prepare(log: RawLog, *, min_count: int = 5) -> PreparedData:
+    """Turn a raw log into sequences.
+
+    Args:
+        log: What a reader returned.
+        min_count: The k of the k-core: each user and each item keeps at least so many interactions.
+
+    Raises:
+        LlamaRecError: Nothing is left.
+    """
+    titles = log.titles.filter(pl.col("title").str.strip_chars() != "").unique("item", keep="first", maintain_order=True)
+    titled = log.interactions.join(titles.select("item"), on="item", how="semi", maintain_order="left")
+    core = k_core(titled, min_count)
+    if core.is_empty():
+        raise LlamaRecError(
+            f"Nothing is left of {log.interactions.height:,} interactions: {titled.height:,} have a titled item, and "
+            f"none of their users and items appears {min_count} times.",
+            "Check that item ids agree between interactions and titles.",
+        )
+    ordered = core.sort("user", "time", maintain_order=True)
+    users = ordered["user"].unique().sort()
+    items = ordered["item"].unique().sort()
+    title_of = dict(titles.iter_rows())
+    item_number = pl.DataFrame({"item": items, "number": np.arange(1, len(items) + 1, dtype=np.int32)})
+    numbers = ordered.join(item_number, on="item", how="left", maintain_order="left")["number"]
+    # `ordered` is sorted by user, so counts per user in the same order are the lengths of its runs.
+    lengths = ordered.group_by("user", maintain_order=True).len()["len"].to_numpy()
+    return PreparedData(
+        items_N=numbers.to_numpy().astype(np.int32),
+        offsets_U=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        timestamps_N=ordered["time"].to_numpy().astype(np.int64) if log.has_timestamps else None,
+        user_ids=users.to_list(),
+        item_ids=["", *items.to_list()],
+        titles=["", *(title_of[item].strip() for item in items)],
+    )
+
+
+def k_core(interactions: pl.DataFrame, minimum: int) -> pl.DataFrame:
+    """Drop users and items with fewer than `minimum` interactions until none is left to drop."""
+    while True:
+        kept = interactions.filter((pl.len().over("user") >= minimum) & (pl.len().over("item") >= minimum))
+        if kept.height == interactions.height:
+            return kept
+        interactions = kept
+
+
+def save_prepared(data: PreparedData, folder: Path) -> None:
+    """Write the three files of a prepared data set; the same data gives the same bytes."""
+    tensors: dict[str, npt.NDArray[np.int32] | npt.NDArray[np.int64]] = {
+        "items": data.items_N,
+        "offsets": data.offsets_U,
+    }
+    if data.timestamps_N is not None:
+        tensors["timestamps"] = data.timestamps_N
+    save_file(tensors, folder / INTERACTIONS_FILE)
+    (folder / ITEMS_FILE).write_text(_items_as_lines(data), encoding="utf-8")
+    (folder / USERS_FILE).write_text("".join(f"{json.dumps(user)}\n" for user in data.user_ids), encoding="utf-8")
+
+
+def load_prepared(folder: Path) -> PreparedData:
+    """Read what `save_prepared` wrote."""
+    tensors = load_file(folder / INTERACTIONS_FILE)
+    items = [json.loads(line) for line in (folder / ITEMS_FILE).read_text(encoding="utf-8").splitlines()]
+    users = [json.loads(line) for line in (folder / USERS_FILE).read_text(encoding="utf-8").splitlines()]
+    return PreparedData(
+        items_N=tensors["items"],
+        offsets_U=tensors["offsets"],
+        timestamps_N=tensors.get("timestamps"),
+        user_ids=users,
+        item_ids=["", *(item["id"] for item in items)],
+        titles=["", *(item["title"] for item in items)],
+    )
+
+
+def _items_as_lines(data: PreparedData) -> str:
+    pairs = zip(data.item_ids[1:], data.titles[1:], strict=True)
+    return "".join(f"{json.dumps({'id': item, 'title': title})}\n" for item, title in pairs)

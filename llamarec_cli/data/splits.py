@@ -1,0 +1,86 @@
+"""Leave-one-out (paper, section 4.0.3): the last item tests, the second last validates, the rest trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from llamarec_cli.data.dataset import PreparedData
+
+# Below this a user has nothing to train on once two items are held out.
+MIN_EVALUATED_LENGTH = 3
+
+
+class Split(StrEnum):
+    """Which held-out item is predicted."""
+
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Item sequences of several users, one after the other.
+
+    Attributes:
+        items_N: Item ids; int32.
+        offsets_S: Where each sequence begins; S + 1 entries; int64.
+    """
+
+    items_N: npt.NDArray[np.int32]
+    offsets_S: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets_S) - 1
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.int32]:
+        return self.items_N[self.offsets_S[index] : self.offsets_S[index + 1]]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Histories and the one item that came next, for every user who is evaluated.
+
+    Attributes:
+        users_S: Index of the user in the prepared data; int64.
+        histories: What happened before the target; S sequences.
+        targets_S: The item that came next; int32.
+    """
+
+    users_S: npt.NDArray[np.int64]
+    histories: Sequences
+    targets_S: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.targets_S)
+
+
+def training_sequences(data: PreparedData) -> Sequences:
+    """Return each user's sequence without its two held-out items.
+
+    A user shorter than `MIN_EVALUATED_LENGTH` is not evaluated, so the whole sequence trains.
+    """
+    return _truncated(data, np.arange(data.user_count), held_out=2)
+
+
+def held_out(data: PreparedData, split: Split) -> HeldOut:
+    """Return the cases of one split, for users of at least `MIN_EVALUATED_LENGTH` interactions.
+
+    The test histories include the validation item, as in the paper's code: it happened before the test item.
+    """
+    back = 2 if split is Split.VALIDATION else 1
+    lengths = np.diff(data.offsets_U)
+    users = np.flatnonzero(lengths >= MIN_EVALUATED_LENGTH)
+    targets = data.items_N[data.offsets_U[users + 1] - back]
+    return HeldOut(users, _truncated(data, users, held_out=back), targets)
+
+
+def _truncated(data: PreparedData, users_S: npt.NDArray[np.int64], held_out: int) -> Sequences:
+    begins, ends = data.offsets_U[users_S], data.offsets_U[users_S + 1]
+    ends = np.where(ends - begins >= MIN_EVALUATED_LENGTH, ends - held_out, ends)
+    offsets = np.concatenate([[0], np.cumsum(ends - begins)]).astype(np.int64)
+    positions = np.arange(offsets[-1]) + np.repeat(begins - offsets[:-1], np.diff(offsets))
+    return Sequences(data.items_N[positions], offsets)

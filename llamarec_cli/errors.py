@@ -1,0 +1,45 @@
+"""The errors a user can cause, each one sentence and one hint.
+
+Every other exception is our bug and keeps its traceback: `cli/app.py` catches this one family and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class LlamaRecError(Exception):
+    """Something that could not be done, said so that the user can act on it.
+
+    Args:
+        sentence: What went wrong, naming the thing; one sentence.
+        hint: What to do next, preferably the command to type.
+    """
+
+    exit_code = 1
+
+    def __init__(self, sentence: str, hint: str | None = None) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.hint = hint
+
+
+class UsageError(LlamaRecError):
+    """The command itself was wrong: a bad value, an unknown key, two flags that exclude each other."""
+
+    exit_code = 2
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """Return a clause like `did you mean games?`, or the list of known names when nothing is near.
+
+    Args:
+        wrong: What was given.
+        known: Every name that would have been right.
+    """
+    names = sorted(known)
+    close = get_close_matches(wrong, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"known: {', '.join(names)}" if names else "there is none yet"

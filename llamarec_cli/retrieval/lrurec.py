@@ -1,0 +1,221 @@
+"""LRURec: linear recurrent units for sequential recommendation (Yue et al., 2023, arXiv 2310.02367).
+
+Each block is a linear recurrence over the sequence and a position-wise feed-forward, both with a residual connection
+and layer normalisation after it (section 3.3 there). The recurrence of a block is, for every hidden channel,
+
+    h_t = lambda * h_{t-1} + gamma * (B x_t)        lambda = exp(-exp(nu) + i exp(theta)),  |lambda| < 1
+    y_t = Re(C h_t)
+
+with complex lambda, B, C. Items are scored by dot product of the last hidden state with the item embeddings (tied),
+plus a bias an item.
+
+Layout. Sequences of different lengths travel packed, as in `torch.nn.utils.rnn.PackedSequence`: sorted by falling
+length and time-major, so step t of all sequences that reach it lies in one piece. No padding position is ever
+computed, neither by the recurrence nor by the feed-forward nor by the loss; the official code pads to a power of two.
+
+Shapes: B sequences, P real positions of all of them, D width, H hidden channels of the recurrence, V items + padding.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+
+@dataclass(frozen=True)
+class LRURecConfig:
+    """Architecture of LRURec; the defaults are the paper's.
+
+    Attributes:
+        width: D, the size of item embeddings and hidden states.
+        blocks: Number of blocks.
+        dropout: Dropout rate on embeddings and inside the blocks; the paper searches 0.1 to 0.5.
+        max_length: Longest history that is read, in items, and the length of a training window.
+        r_min: Smallest |lambda| at initialisation.
+        r_max: Largest |lambda| at initialisation.
+    """
+
+    width: int = 64
+    blocks: int = 2
+    dropout: float = 0.2
+    max_length: int = 50
+    r_min: float = 0.8
+    r_max: float = 0.99
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.blocks, self.max_length) < 1:
+            raise ValueError("width, blocks and max_length must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ValueError("dropout must be at least 0 and below 1")
+        if not 0 < self.r_min < self.r_max < 1:
+            raise ValueError("0 < r_min < r_max < 1 must hold, or the recurrence may explode")
+
+
+class LRURec(nn.Module):
+    """The whole model.
+
+    Args:
+        item_count: Number of items, without the padding.
+        config: Architecture.
+    """
+
+    def __init__(self, item_count: int, config: LRURecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(item_count + 1, config.width)
+        self.embedding_norm = nn.LayerNorm(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(LRUBlock(config) for _ in range(config.blocks))
+        self.item_bias = nn.Parameter(torch.zeros(item_count + 1))
+        self._initialise()
+
+    def forward(self, items: PackedSequence) -> Tensor:
+        """Return the hidden state of every position.
+
+        Args:
+            items: Packed item ids; P positions.
+
+        Returns:
+            Hidden states, P x D, in the packed order.
+        """
+        x_PD = self.embedding_norm(self.dropout(self.embedding(items.data)))
+        step_sizes = items.batch_sizes.tolist()
+        for block in self.blocks:
+            x_PD = block(x_PD, step_sizes)
+        return x_PD
+
+    def last_hidden(self, items: PackedSequence) -> Tensor:
+        """Return the hidden state after each sequence's last item, B x D, in the order the sequences were given."""
+        x_PD = self(items)
+        return x_PD[last_positions(items)]
+
+    def score(self, x_BD: Tensor) -> Tensor:
+        """Score every item by dot product with its embedding: B x V; column 0 is the padding's."""
+        return torch.addmm(self.item_bias, x_BD, self.embedding.weight.T)
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        """Truncated normal everywhere but in norms and in the recurrence's own parameters, as in the official code."""
+        for name, parameter in self.named_parameters():
+            if "norm" not in name and not name.endswith(("nu_log", "theta_log", "gamma_log")):
+                nn.init.trunc_normal_(parameter, std=0.02, a=-0.04, b=0.04)
+
+
+class LRUBlock(nn.Module):
+    """One linear recurrent unit and one feed-forward, each with residual connection and layer norm after it."""
+
+    def __init__(self, config: LRURecConfig) -> None:
+        super().__init__()
+        self.unit = LinearRecurrentUnit(config)
+        self.unit_norm = nn.LayerNorm(config.width)
+        self.widen = nn.Linear(config.width, 4 * config.width)
+        self.narrow = nn.Linear(4 * config.width, config.width)
+        self.feed_forward_norm = nn.LayerNorm(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x_PD: Tensor, step_sizes: list[int]) -> Tensor:
+        """Map P x D to P x D; `step_sizes[t]` sequences reach step t."""
+        x_PD = self.unit_norm(x_PD + self.dropout(self.unit(x_PD, step_sizes)))
+        wide_PF = self.dropout(nn.functional.gelu(self.widen(x_PD)))
+        out_PD: Tensor = self.feed_forward_norm(x_PD + self.dropout(self.narrow(wide_PF)))
+        return out_PD
+
+
+class LinearRecurrentUnit(nn.Module):
+    """The diagonal complex recurrence, with complex maps written as real ones.
+
+    B maps reals to complex numbers, so it is a real map to interleaved (real, imaginary) pairs, which `view_as_complex`
+    reads in place. Re(C h) is a real map of the same pairs. Both are plain `nn.Linear`, which is also what is fast.
+    """
+
+    def __init__(self, config: LRURecConfig) -> None:
+        super().__init__()
+        hidden = 2 * config.width
+        # Orvieto et al., 2023, lemma 3.2: |lambda| uniform on the ring between r_min and r_max.
+        radius = torch.rand(hidden) * (config.r_max**2 - config.r_min**2) + config.r_min**2
+        self.nu_log = nn.Parameter(torch.log(-0.5 * torch.log(radius)))
+        self.theta_log = nn.Parameter(torch.log(torch.rand(hidden) * 2 * math.pi))
+        # gamma keeps the variance of h near that of the input, whatever |lambda|.
+        self.gamma_log = nn.Parameter(torch.log(torch.sqrt(1 - radius)))
+        self.enter = nn.Linear(config.width, 2 * hidden)
+        self.leave = nn.Linear(2 * hidden, config.width)
+
+    def decay(self) -> Tensor:
+        """Return lambda, H complex numbers inside the unit circle."""
+        return torch.exp(torch.complex(-torch.exp(self.nu_log), torch.exp(self.theta_log)))
+
+    def forward(self, x_PD: Tensor, step_sizes: list[int]) -> Tensor:
+        """Map P x D to P x D through the recurrence."""
+        pairs_PH2 = self.enter(x_PD).unflatten(-1, (-1, 2)) * torch.exp(self.gamma_log).unsqueeze(-1)
+        h_PH = diagonal_scan(torch.view_as_complex(pairs_PH2), self.decay(), step_sizes)
+        out_PD: Tensor = self.leave(torch.view_as_real(h_PH).flatten(-2))
+        return out_PD
+
+
+def diagonal_scan(u_PH: Tensor, decay_H: Tensor, step_sizes: list[int]) -> Tensor:
+    """Compute h_t = decay * h_{t-1} + u_t for packed sequences, h_{-1} = 0.
+
+    One fused multiply-add a time step over all sequences that reach it: P x H multiplications in all, each element
+    touched once. On the shapes of this field (at most 200 steps) that beats parallel scans, which touch each element
+    log2(steps) times, on CPU, and keeps the graph one node long.
+
+    Args:
+        u_PH: Complex inputs in packed order.
+        decay_H: Complex decay of each channel.
+        step_sizes: Number of sequences that reach each time step; falling; sums to P.
+
+    Returns:
+        Complex hidden states in packed order, P x H.
+    """
+    result: Tensor = _DiagonalScan.apply(u_PH, decay_H, step_sizes)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _DiagonalScan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, u_PH: Tensor, decay_H: Tensor, step_sizes: list[int]) -> Tensor:
+        h_PH = torch.empty_like(u_PH)
+        h_PH[: step_sizes[0]] = u_PH[: step_sizes[0]]
+        previous, begin = 0, step_sizes[0]
+        for size in step_sizes[1:]:
+            torch.addcmul(
+                u_PH[begin : begin + size], h_PH[previous : previous + size], decay_H, out=h_PH[begin : begin + size]
+            )
+            previous, begin = begin, begin + size
+        ctx.save_for_backward(h_PH, decay_H)
+        ctx.step_sizes = step_sizes
+        return h_PH
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        h_PH, decay_H = ctx.saved_tensors
+        step_sizes: list[int] = ctx.step_sizes
+        g_PH = gradients[0].clone()
+        conjugate_H = decay_H.conj().resolve_conj()
+        # The same recurrence backwards: g_t += conj(decay) * g_{t+1}, and decay gathers conj(h_{t-1}) * g_t.
+        decay_gradient_H = torch.zeros_like(decay_H)
+        begin = len(h_PH)
+        for size, before in zip(reversed(step_sizes[1:]), reversed(step_sizes[:-1]), strict=True):
+            begin -= size
+            previous = begin - before
+            g_next = g_PH[begin : begin + size]
+            g_PH[previous : previous + size].addcmul_(g_next, conjugate_H)
+            decay_gradient_H += torch.sum(h_PH[previous : previous + size].conj() * g_next, dim=0)
+        return g_PH, decay_gradient_H, None
+
+
+def last_positions(items: PackedSequence) -> Tensor:
+    """Return where, in packed order, each sequence ends: B indices, in the order the sequences were given."""
+    sizes = items.batch_sizes.to(items.data.device)
+    count = int(sizes[0])
+    step_begins = torch.cumsum(sizes, 0) - sizes
+    # The sequence of rank r in the sorted order reaches as many steps as have a size above r.
+    ranks = torch.arange(count, device=sizes.device)
+    lengths = (sizes.unsqueeze(0) > ranks.unsqueeze(1)).sum(dim=1)
+    ends = step_begins[lengths - 1] + ranks
+    return ends if items.unsorted_indices is None else ends[items.unsorted_indices]

@@ -1,0 +1,272 @@
+"""Training a retriever: next-item prediction at every real position, early stopping on validation Recall@10.
+
+As the paper, section 4.0.4: AdamW, learning rate 1e-3, at most 500 epochs, validation every 500 steps, patience 20.
+A run that was interrupted goes on from its last validation to the same result: the order of an epoch follows from
+(seed, epoch), and the generator of dropout is seeded anew from (seed, step) after each validation.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from llamarec_cli.data.splits import HeldOut, Sequences
+from llamarec_cli.evaluation.metrics import ndcg_at, recall_at
+from llamarec_cli.progress import Progress, Reporter, silent
+from llamarec_cli.retrieval.batches import TrainingWindows
+from llamarec_cli.retrieval.candidates import rank_targets
+from llamarec_cli.retrieval.loss import catalogue_cross_entropy
+from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a retriever is trained; the defaults are the paper's (section 4.0.4).
+
+    Attributes:
+        learning_rate: Of AdamW.
+        weight_decay: Of AdamW, not applied to biases and norms; the paper searches 0 and 0.01.
+        batch_size: Windows a step; 16 for ml-100k, 64 otherwise.
+        epochs: At most so many passes over the training windows.
+        validate_every: Steps between validations.
+        patience: Stop after so many validations without a better Recall@10.
+        gradient_clip: Largest norm of the gradient.
+        seed: Of initialisation, order and dropout.
+    """
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    batch_size: int = 64
+    epochs: int = 500
+    validate_every: int = 500
+    patience: int = 20
+    gradient_clip: float = 5.0
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        if min(self.batch_size, self.epochs, self.validate_every, self.patience) < 1:
+            raise ValueError("batch_size, epochs, validate_every and patience must be at least 1")
+        if self.learning_rate <= 0 or self.weight_decay < 0 or self.gradient_clip <= 0:
+            raise ValueError("learning_rate and gradient_clip must be above 0, weight_decay not below")
+
+
+@dataclass(frozen=True)
+class Validation:
+    """One validation.
+
+    Attributes:
+        step: Training steps before it.
+        loss: Mean training loss since the last one, in nats.
+        recall: Recall@10 over all users.
+        ndcg: NDCG@10 over all users.
+    """
+
+    step: int
+    loss: float
+    recall: float
+    ndcg: float
+
+
+@dataclass
+class RetrieverState:
+    """Everything that a run needs to go on.
+
+    Attributes:
+        tensors: Weights now (`model.*`), at the best validation (`best.*`), and AdamW's moments (`optimiser.*`).
+        validations: All validations so far.
+        seconds: Time spent so far.
+        finished: Whether nothing is left to do.
+    """
+
+    tensors: dict[str, Tensor]
+    validations: list[Validation] = field(default_factory=list)
+    seconds: float = 0.0
+    finished: bool = False
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what is no tensor, as JSON would take it."""
+        return {
+            "validations": [asdict(validation) for validation in self.validations],
+            "seconds": self.seconds,
+            "finished": self.finished,
+        }
+
+    @classmethod
+    def restore(cls, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> RetrieverState:
+        """Undo `numbers`."""
+        validations = [Validation(**values) for values in numbers["validations"]]
+        return cls(tensors, validations, numbers["seconds"], numbers["finished"])
+
+
+def train_retriever(
+    sequences: Sequences,
+    validation: HeldOut,
+    item_count: int,
+    model_config: LRURecConfig,
+    config: TrainingConfig,
+    *,
+    device: torch.device,
+    max_minutes: float | None = None,
+    resume: RetrieverState | None = None,
+    save_state: Callable[[RetrieverState], None] = lambda _: None,
+    report: Reporter = silent,
+) -> tuple[LRURec, RetrieverState]:
+    """Train LRURec and return it as it was at its best validation.
+
+    Args:
+        sequences: Training part of every user's sequence.
+        validation: Held-out cases that select the best step.
+        item_count: Number of items, without the padding.
+        model_config: Architecture.
+        config: Hyper-parameters.
+        device: Where to train.
+        max_minutes: Stop after this time, counted over interruptions.
+        resume: State of an interrupted run with the same data and configuration.
+        save_state: Called after each validation.
+        report: Progress.
+
+    Returns:
+        The model, and the final state with all validations.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(config.seed)
+        model = LRURec(item_count, model_config).to(device)
+        run = _Run(model, config, device)
+        if resume is not None:
+            run.restore(resume)
+        state = _loop(run, sequences, validation, config, max_minutes, save_state, report)
+    model.load_state_dict({name: state.tensors[f"best.{name}"] for name in model.state_dict()})
+    return model.eval(), state
+
+
+class _Run:
+    """A model under training with its optimiser, and how they turn into a state and back."""
+
+    def __init__(self, model: LRURec, config: TrainingConfig, device: torch.device) -> None:
+        self.model, self.config, self.device = model, config, device
+        self.named = list(model.named_parameters())
+        plain = [p for name, p in self.named if "norm" in name or name.endswith("bias")]
+        decayed = [p for name, p in self.named if not ("norm" in name or name.endswith("bias"))]
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": config.weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ],
+            lr=config.learning_rate,
+            fused=True,
+        )
+        self.state = RetrieverState(tensors={})
+
+    def step(self, inputs: Any, targets_P: Tensor) -> Tensor:
+        """Take one optimiser step and return the loss, still on the device."""
+        self.model.train()
+        loss = catalogue_cross_entropy(
+            self.model(inputs), self.model.embedding.weight, self.model.item_bias, targets_P
+        )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        self.optimiser.step()
+        return loss.detach()
+
+    def snapshot(self) -> None:
+        """Copy weights and moments into the state; the weights also as `best.*` if the last validation is the best."""
+        tensors = {f"model.{name}": value.clone() for name, value in self.model.state_dict().items()}
+        for name, parameter in self.named:
+            for key, value in self.optimiser.state[parameter].items():
+                tensors[f"optimiser.{name}.{key}"] = value.clone()
+        recalls = [validation.recall for validation in self.state.validations]
+        if recalls[-1] > max(recalls[:-1], default=-1.0):
+            tensors |= {f"best.{name}": value.clone() for name, value in self.model.state_dict().items()}
+        else:
+            tensors |= {name: value for name, value in self.state.tensors.items() if name.startswith("best.")}
+        self.state.tensors = tensors
+
+    def restore(self, state: RetrieverState) -> None:
+        """Undo `snapshot`."""
+        self.state = state
+        self.model.load_state_dict({name: state.tensors[f"model.{name}"] for name in self.model.state_dict()})
+        for name, parameter in self.named:
+            keys = ("step", "exp_avg", "exp_avg_sq")
+            self.optimiser.state[parameter] = {
+                key: state.tensors[f"optimiser.{name}.{key}"].to(self.device) for key in keys
+            }
+
+
+def _loop(
+    run: _Run,
+    sequences: Sequences,
+    validation: HeldOut,
+    config: TrainingConfig,
+    max_minutes: float | None,
+    save_state: Callable[[RetrieverState], None],
+    report: Reporter,
+) -> RetrieverState:
+    windows = TrainingWindows.cut(sequences, run.model.config.max_length)
+    steps_an_epoch = -(-len(windows) // config.batch_size)
+    total = steps_an_epoch * config.epochs
+    state = run.state
+    done = state.validations[-1].step if state.validations else 0
+    if state.finished:
+        return state
+    began = time.monotonic() - state.seconds
+    losses = torch.zeros((), device=run.device)
+    counted = 0
+    torch.manual_seed(_dropout_seed(config.seed, done))
+    for epoch in range(done // steps_an_epoch, config.epochs):
+        skipped = done - epoch * steps_an_epoch
+        for index, batch in enumerate(windows.epoch(config.batch_size, config.seed, epoch, run.device)):
+            if index < skipped:
+                continue
+            losses += run.step(batch.inputs, batch.targets_P)
+            counted += 1
+            done += 1
+            report(_progress(state, done, total))
+            if done % config.validate_every and done != total:
+                continue
+            ranks = rank_targets(run.model, validation)
+            state.validations.append(
+                Validation(done, float(losses) / counted, recall_at(ranks, 10), ndcg_at(ranks, 10))
+            )
+            state.seconds = time.monotonic() - began
+            out_of_time = max_minutes is not None and state.seconds >= 60 * max_minutes
+            state.finished = done == total or out_of_time or _stale(state.validations) >= config.patience
+            run.snapshot()
+            save_state(state)
+            report(_progress(state, done, total, note=_sentence(state.validations[-1], _stale(state.validations))))
+            if state.finished:
+                report(_progress(state, total, total))
+                return state
+            losses.zero_()
+            counted = 0
+            torch.manual_seed(_dropout_seed(config.seed, done))
+    raise AssertionError("the last step of the last epoch ends the run")
+
+
+def _dropout_seed(seed: int, step: int) -> int:
+    return seed * 1_000_003 + step
+
+
+def _stale(validations: list[Validation]) -> int:
+    """Return how many validations have passed since the best one."""
+    recalls = [validation.recall for validation in validations]
+    return len(recalls) - 1 - recalls.index(max(recalls))
+
+
+def _sentence(last: Validation, stale: int) -> str:
+    best = "best so far" if stale == 0 else f"{stale} since the best"
+    return (
+        f"step {last.step:,}: loss {last.loss:.3f}, validation Recall@10 {last.recall:.4f}, "
+        f"NDCG@10 {last.ndcg:.4f} ({best})"
+    )
+
+
+def _progress(state: RetrieverState, done: int, total: int, note: str = "") -> Progress:
+    best = max((validation.recall for validation in state.validations), default=None)
+    detail = "" if best is None else f"best validation Recall@10 {best:.4f}"
+    return Progress("train lrurec", done, total, detail, note)
