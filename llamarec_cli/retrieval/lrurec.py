@@ -197,15 +197,17 @@ class _DiagonalScan(torch.autograd.Function):
         step_sizes: list[int] = ctx.step_sizes
         g_PH = gradients[0].clone()
         conjugate_H = decay_H.conj().resolve_conj()
-        # The same recurrence backwards: g_t += conj(decay) * g_{t+1}, and decay gathers conj(h_{t-1}) * g_t.
-        decay_gradient_H = torch.zeros_like(decay_H)
+        # The same recurrence backwards: g_t += conj(decay) * g_{t+1}.
         begin = len(h_PH)
         for size, before in zip(reversed(step_sizes[1:]), reversed(step_sizes[:-1]), strict=True):
             begin -= size
             previous = begin - before
-            g_next = g_PH[begin : begin + size]
-            g_PH[previous : previous + size].addcmul_(g_next, conjugate_H)
-            decay_gradient_H += torch.sum(h_PH[previous : previous + size].conj() * g_next, dim=0)
+            g_PH[previous : previous + size].addcmul_(g_PH[begin : begin + size], conjugate_H)
+        # The decay gathers conj(h_{t-1}) * g_t; position p of step t has its predecessor one step size further back.
+        sizes = torch.tensor(step_sizes, device=h_PH.device)
+        before_P = torch.arange(step_sizes[0], len(h_PH), device=h_PH.device)
+        before_P -= torch.repeat_interleave(sizes[:-1], sizes[1:])
+        decay_gradient_H = torch.sum(h_PH[before_P].conj() * g_PH[step_sizes[0] :], dim=0)
         return g_PH, decay_gradient_H, None
 
 

@@ -22,6 +22,7 @@ from llamarec_cli.retrieval.batches import TrainingWindows
 from llamarec_cli.retrieval.candidates import rank_targets
 from llamarec_cli.retrieval.loss import catalogue_cross_entropy
 from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig
+from llamarec_cli.snapshots import part, restore_snapshot, take_snapshot
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def train_retriever(
         if resume is not None:
             run.restore(resume)
         state = _loop(run, sequences, validation, config, max_minutes, save_state, report)
-    model.load_state_dict({name: state.tensors[f"best.{name}"] for name in model.state_dict()})
+    model.load_state_dict(part(state.tensors, "best"))
     return model.eval(), state
 
 
@@ -149,9 +150,9 @@ class _Run:
 
     def __init__(self, model: LRURec, config: TrainingConfig, device: torch.device) -> None:
         self.model, self.config, self.device = model, config, device
-        self.named = list(model.named_parameters())
-        plain = [p for name, p in self.named if "norm" in name or name.endswith("bias")]
-        decayed = [p for name, p in self.named if not ("norm" in name or name.endswith("bias"))]
+        self.named = dict(model.named_parameters())
+        plain = [p for name, p in self.named.items() if "norm" in name or name.endswith("bias")]
+        decayed = [p for name, p in self.named.items() if not ("norm" in name or name.endswith("bias"))]
         self.optimiser = torch.optim.AdamW(
             [
                 {"params": decayed, "weight_decay": config.weight_decay},
@@ -176,26 +177,16 @@ class _Run:
 
     def snapshot(self) -> None:
         """Copy weights and moments into the state; the weights also as `best.*` if the last validation is the best."""
-        tensors = {f"model.{name}": value.clone() for name, value in self.model.state_dict().items()}
-        for name, parameter in self.named:
-            for key, value in self.optimiser.state[parameter].items():
-                tensors[f"optimiser.{name}.{key}"] = value.clone()
-        recalls = [validation.recall for validation in self.state.validations]
-        if recalls[-1] > max(recalls[:-1], default=-1.0):
-            tensors |= {f"best.{name}": value.clone() for name, value in self.model.state_dict().items()}
-        else:
-            tensors |= {name: value for name, value in self.state.tensors.items() if name.startswith("best.")}
-        self.state.tensors = tensors
+        best = part(self.state.tensors, "best")
+        if _stale(self.state.validations) == 0:
+            best = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.state.tensors = take_snapshot(self.named, self.optimiser)
+        self.state.tensors |= {f"best.{name}": value for name, value in best.items()}
 
     def restore(self, state: RetrieverState) -> None:
         """Undo `snapshot`."""
         self.state = state
-        self.model.load_state_dict({name: state.tensors[f"model.{name}"] for name in self.model.state_dict()})
-        for name, parameter in self.named:
-            keys = ("step", "exp_avg", "exp_avg_sq")
-            self.optimiser.state[parameter] = {
-                key: state.tensors[f"optimiser.{name}.{key}"].to(self.device) for key in keys
-            }
+        restore_snapshot(state.tensors, self.named, self.optimiser)
 
 
 def _loop(

@@ -1,0 +1,74 @@
+"""The `llamarec` command: wires the verbs together, and is the only place that turns errors into exit codes.
+
+Exit codes: 0 done, 1 it could not be done, 2 the command was wrong, 130 interrupted. An exception that is not a
+`LlamaRecError` keeps its traceback: it is our bug.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from llamarec_cli import __version__
+from llamarec_cli.cli import console, evaluate, prepare, recommend, store, train
+from llamarec_cli.errors import LlamaRecError
+
+
+class _ErrorBoundary(TyperGroup):
+    """The root command; every verb runs inside its `invoke`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LlamaRecError as error:
+            console.show_error(error)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt:
+            console.say("Interrupted. A training goes on from its last validation when the command is repeated.")
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            # Whoever read our output has enough, as `head` does; keep Python from complaining at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+
+
+app = typer.Typer(
+    cls=_ErrorBoundary,
+    name="llamarec",
+    help="Two-stage recommendation: a sequential recommender retrieves, a language model ranks in one forward pass.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        console.print_lines(f"llamarec {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+prepare.register(app)
+app.add_typer(train.app, name="train")
+recommend.register(app)
+evaluate.register(app)
+app.add_typer(store.app, name="store")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,128 @@
+"""The only place that prints. Results go to stdout, everything else to stderr.
+
+Rich is imported where it is used: `--help` must not pay for it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.progress import Progress, Reporter
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print one JSON object, and nothing else, on stdout."""
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def print_lines(*lines: str) -> None:
+    """Print lines of a result on stdout."""
+    for line in lines:
+        print(line)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[str] = ()) -> None:
+    """Print a table on stdout.
+
+    Args:
+        title: Heading.
+        columns: Names of the columns.
+        rows: Cells.
+        numeric: Names of the columns to be set flush right.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    # Away from a terminal nothing is cut or wrapped to a width that nobody has.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def say(message: str) -> None:
+    """Tell on stderr what happens."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def warn(message: str) -> None:
+    """Tell on stderr what the user should know about the result."""
+    say(f"Warning: {message}")
+
+
+def show_error(error: LlamaRecError) -> None:
+    """Tell on stderr what could not be done, and what to do next."""
+    say(f"Error: {error.sentence}")
+    if error.hint:
+        say(f"  Try: {error.hint}")
+
+
+def confirm(question: str) -> bool:
+    """Ask on the terminal; anything but yes is no, and where there is no terminal the answer is no."""
+    if not sys.stdin.isatty():
+        return False
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+@contextmanager
+def progress() -> Iterator[Reporter]:
+    """Yield a reporter: bars on a terminal, only the notes elsewhere."""
+    if not sys.stderr.isatty():
+        yield _print_note
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    tasks: dict[str, TaskID] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[done]}"), TimeRemainingColumn())
+    with Bars(*columns, TextColumn("{task.fields[detail]}"), console=console, transient=True) as bars:
+
+        def report(update: Progress) -> None:
+            if update.note:
+                bars.console.print(update.note, highlight=False, markup=False)
+            if update.stage not in tasks:
+                tasks[update.stage] = bars.add_task(update.stage, done="", detail="")
+            bars.update(
+                tasks[update.stage],
+                completed=update.done,
+                total=update.total,
+                done=_amount(update),
+                detail=update.detail,
+            )
+            if update.total is not None and update.done >= update.total:
+                bars.remove_task(tasks.pop(update.stage))
+
+        yield report
+
+
+def _print_note(update: Progress) -> None:
+    if update.note:
+        say(update.note)
+
+
+def _amount(update: Progress) -> str:
+    if update.total is None:
+        return ""
+    if update.stage.startswith("fetch "):
+        return f"{update.done / 1e6:.1f}/{update.total / 1e6:.1f} MB"
+    return f"{update.done:,}/{update.total:,}"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for people."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000  # type: ignore[assignment]
+    return f"{count:.1f} GB"

@@ -1,0 +1,55 @@
+"""What the verbs share: how they get at the pipeline, and how they read files."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llamarec_cli.cli import console
+from llamarec_cli.errors import LlamaRecError
+
+if TYPE_CHECKING:
+    from llamarec_cli.pipeline.context import Context
+    from llamarec_cli.store.registry import Store
+
+
+@contextmanager
+def pipeline_context(*, auto: bool = True) -> Iterator[Context]:
+    """Yield what verbs of the pipeline are given, with progress shown while the block runs."""
+    from llamarec_cli.pipeline.context import Context
+
+    command = shlex.join(["llamarec", *sys.argv[1:]])
+    with console.progress() as report:
+        yield Context(open_store(), command, report, console.say, console.warn, auto)
+
+
+def open_store() -> Store:
+    """Return the user's store, without the weight of the pipeline."""
+    from llamarec_cli.store.registry import Store, default_home
+
+    return Store(default_home())
+
+
+def read_text(path: Path) -> tuple[str, str]:
+    """Read a file, or stdin for `-`.
+
+    Returns:
+        The text, and what to call its source in an error.
+
+    Raises:
+        LlamaRecError: It cannot be read or is not UTF-8.
+    """
+    if str(path) == "-":
+        return sys.stdin.read(), "The standard input"
+    try:
+        return path.read_text(encoding="utf-8-sig"), str(path)
+    except FileNotFoundError as error:
+        raise LlamaRecError(f"There is no file {path}.", "Check the path, or give - to read the standard input.") from error
+    except OSError as error:
+        raise LlamaRecError(f"{path} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise LlamaRecError(f"{path} is not a text file in UTF-8.") from error

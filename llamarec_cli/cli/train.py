@@ -1,0 +1,152 @@
+"""`llamarec train retriever` and `llamarec train ranker`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llamarec_cli.cli import console
+from llamarec_cli.cli.session import pipeline_context
+from llamarec_cli.config import read_config_table
+
+if TYPE_CHECKING:
+    from llamarec_cli.store.registry import Artefact
+
+app = typer.Typer(help="Train one of the two stages.", no_args_is_help=True, rich_markup_mode=None)
+
+_Dataset = Annotated[str, typer.Option("--dataset", help="Name of the data set; prepared first if it is missing.")]
+_Name = Annotated[str | None, typer.Option("--name", help="Name of the checkpoint, as in games/lrurec-2.")]
+_Config = Annotated[Path | None, typer.Option("--config", help="TOML file with hyper-parameters.")]
+_Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
+_Minutes = Annotated[float | None, typer.Option("--max-minutes", min=0.0, help="Stop after so long.")]
+_Replace = Annotated[bool, typer.Option("--replace", help="Overwrite a checkpoint of that name.")]
+_NoAuto = Annotated[bool, typer.Option("--no-auto", help="Refuse missing steps instead of taking them.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+_RETRIEVER_EPILOG = """Examples:
+
+llamarec train retriever --dataset beauty
+
+llamarec train retriever --dataset ml-100k --name ml-100k/lrurec-wide --config wide.toml"""
+
+_RANKER_EPILOG = """Examples:
+
+llamarec train ranker --dataset games
+
+llamarec train ranker --dataset ml-100k --max-minutes 30"""
+
+
+@app.command("retriever", epilog=_RETRIEVER_EPILOG)
+def _retriever(
+    dataset: _Dataset,
+    name: _Name = None,
+    config: _Config = None,
+    seed: _Seed = None,
+    max_minutes: _Minutes = None,
+    replace: _Replace = False,
+    no_auto: _NoAuto = False,
+    as_json: _Json = False,
+) -> None:
+    """Train LRURec, the first stage, and keep its top 20 candidates.
+
+    The configuration file has a table [lrurec] for the architecture and [training] for the rest.
+    """
+    from llamarec_cli.evaluation.paper import RETRIEVER, TABLE_1
+    from llamarec_cli.pipeline.train_retriever import train
+
+    overrides = {
+        "lrurec": read_config_table(config, "lrurec"),
+        "training": {**read_config_table(config, "training"), "seed": seed},
+    }
+    with pipeline_context(auto=not no_auto) as context:
+        artefact = train(
+            context, dataset, name=name, overrides=overrides, max_minutes=max_minutes, replace=replace
+        )
+    metrics = artefact.manifest.metrics
+    if as_json:
+        console.print_json({"name": artefact.manifest.name, **metrics})
+        return
+    paper = TABLE_1.get(dataset, {}).get(RETRIEVER, {})
+    rows = [
+        [metric, f"{metrics['validation'][metric]:.4f}", f"{figure:.4f}", *([f"{paper[metric]:.4f}"] if paper else [])]
+        for metric, figure in metrics["test"].items()
+    ]
+    columns = ["", "validation", "test", *(["paper, LRU, test"] if paper else [])]
+    console.print_table(_heading(artefact), columns, rows, numeric=columns[1:])
+    recall = metrics["recall@20"]
+    console.print_lines(
+        f"Recall@20, the most that a ranker can reach: validation {recall['validation']:.4f}, test {recall['test']:.4f}."
+    )
+
+
+@app.command("ranker", epilog=_RANKER_EPILOG)
+def _ranker(
+    dataset: _Dataset,
+    base: Annotated[str, typer.Option(help="Base model.")] = "smollm2-135m",
+    name: _Name = None,
+    preset: Annotated[
+        str | None, typer.Option(help="paper or cpu; by default paper on CUDA, cpu on a CPU.")
+    ] = None,
+    quantize: Annotated[str | None, typer.Option(help="nf4 or none; by default nf4 on CUDA, none on a CPU.")] = None,
+    max_examples: Annotated[int | None, typer.Option(min=1, help="Stop after so many examples.")] = None,
+    config: _Config = None,
+    seed: _Seed = None,
+    max_minutes: _Minutes = None,
+    replace: _Replace = False,
+    no_auto: _NoAuto = False,
+    as_json: _Json = False,
+) -> None:
+    """Fine-tune a language model to rank the retriever's candidates, the second stage.
+
+    The configuration file has a table [ranker].
+    """
+    from llamarec_cli.pipeline.train_ranker import train
+
+    overrides: dict[str, Any] = {
+        **read_config_table(config, "ranker"),
+        "seed": seed,
+        "max_examples": max_examples,
+    }
+    overrides = {key: value for key, value in overrides.items() if value is not None}
+    with pipeline_context(auto=not no_auto) as context:
+        artefact = train(
+            context,
+            dataset,
+            base=base,
+            name=name,
+            preset=preset,
+            quantize=quantize,
+            overrides=overrides,
+            max_minutes=max_minutes,
+            replace=replace,
+        )
+    metrics = artefact.manifest.metrics
+    if as_json:
+        console.print_json({"name": artefact.manifest.name, **metrics})
+        return
+    fusion = metrics["fusion"]
+    by_weight, weight = fusion["ndcg@10_by_weight"], fusion["weight"]
+    console.print_table(
+        _heading(artefact),
+        ["NDCG@10 of validation users whose item was retrieved", ""],
+        [
+            ["retriever alone", f"{by_weight['0.00']:.4f}"],
+            ["verbalizer alone", f"{by_weight['1.00']:.4f}"],
+            [f"both, weight {weight:.2f} on the verbalizer", f"{by_weight[f'{weight:.2f}']:.4f}"],
+        ],
+        numeric=[""],
+    )
+    if weight == 0:
+        console.warn(
+            "No weight beat the retriever by more than chance, so recommendations keep the retriever's order "
+            "(--no-fusion shows the verbalizer's)."
+        )
+
+
+def _heading(artefact: Artefact) -> str:
+    metrics = artefact.manifest.metrics
+    seed = (artefact.manifest.config.get("training") or artefact.manifest.config["ranker"])["seed"]
+    done = f"{metrics['steps']:,} steps" if "steps" in metrics else f"{metrics['examples']:,} examples"
+    return f"{artefact.manifest.name}: {done}, {metrics['minutes']} minutes on {metrics['device']}, seed {seed}"

@@ -1,0 +1,56 @@
+"""What every verb is given: the store, and ways to report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.progress import Reporter, silent
+from llamarec_cli.store.registry import Store
+
+
+def _say_nothing(_: str) -> None:
+    """Default of the callbacks."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Surroundings of a verb.
+
+    Attributes:
+        store: Where artefacts are.
+        command: The command line, for manifests.
+        report: Progress of long work.
+        say: What happens now, such as a step that is taken because its result was missing.
+        warn: What the user should know about the result.
+        auto: Whether missing steps are taken; else they are refused.
+    """
+
+    store: Store
+    command: str
+    report: Reporter = silent
+    say: Callable[[str], None] = _say_nothing
+    warn: Callable[[str], None] = _say_nothing
+    auto: bool = True
+
+    def take_step(self, missing: str, step: str) -> None:
+        """Say that a missing step is taken, or refuse.
+
+        Args:
+            missing: What is missing, as a name.
+            step: The command that makes it.
+
+        Raises:
+            LlamaRecError: Missing steps are not to be taken.
+        """
+        if not self.auto:
+            raise LlamaRecError(f"The store holds no {missing}.", step)
+        self.say(f"{missing} is missing: {step}")
+
+
+def best_device() -> torch.device:
+    """Return CUDA where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

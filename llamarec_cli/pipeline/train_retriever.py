@@ -1,0 +1,190 @@
+"""`train retriever`: train LRURec on a prepared data set, and keep the candidates it retrieves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_file, save_file
+
+from llamarec_cli.config import resolve_config
+from llamarec_cli.data.dataset import PreparedData
+from llamarec_cli.data.splits import Split, held_out, training_sequences
+from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.evaluation.metrics import all_metrics
+from llamarec_cli.pipeline.context import Context, best_device
+from llamarec_cli.pipeline.prepare import need_dataset
+from llamarec_cli.pipeline.training_state import TrainingStates
+from llamarec_cli.retrieval.candidates import DEFAULT_K, Candidates, rank_targets, retrieve
+from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig
+from llamarec_cli.retrieval.presets import LRUREC_PRESETS, TRAINING_PRESETS
+from llamarec_cli.retrieval.training import RetrieverState, TrainingConfig, train_retriever
+from llamarec_cli.store.manifest import Kind, Manifest
+from llamarec_cli.store.registry import Artefact
+
+_WEIGHTS_FILE = "model.safetensors"
+_CANDIDATES_FILE = "candidates.safetensors"
+
+
+def retriever_name(dataset: str) -> str:
+    """Return the name that a retriever of a data set has unless another is given."""
+    return f"{dataset}/lrurec"
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """What the retriever did on one split.
+
+    Attributes:
+        ranks_S: 1-based rank of each user's true item; int32.
+        candidates: Each user's top K.
+    """
+
+    ranks_S: npt.NDArray[np.int32]
+    candidates: Candidates
+
+    @property
+    def retrieved(self) -> npt.NDArray[np.int64]:
+        """Indices of the users whose true item is among their candidates: the paper's valid retrieval subset."""
+        return np.flatnonzero(self.ranks_S <= self.candidates.items_SK.shape[1])
+
+
+@dataclass(frozen=True)
+class TrainedRetriever:
+    """A retriever as loaded from the store.
+
+    Attributes:
+        model: In evaluation mode.
+        results: Ranks and candidates of both splits.
+        artefact: Where it came from.
+    """
+
+    model: LRURec
+    results: dict[Split, SplitResult]
+    artefact: Artefact
+
+
+def train(
+    context: Context,
+    dataset: str,
+    *,
+    name: str | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    max_minutes: float | None = None,
+    replace: bool = False,
+) -> Artefact:
+    """Train LRURec and save it with its ranks and candidates.
+
+    Args:
+        context: Surroundings.
+        dataset: Name of a prepared data set, or of one in the catalogue.
+        name: Name of the checkpoint; `DATASET/lrurec` by default.
+        overrides: Values over the data set's preset: table `lrurec` for the architecture, `training` for the rest.
+        max_minutes: Stop after so long.
+        replace: Whether a checkpoint of that name may be replaced.
+    """
+    name = name or retriever_name(dataset)
+    overrides = overrides or {}
+    context.store.refuse_taken(name, replace=replace)
+    data, parent = need_dataset(context, dataset)
+    model_config = resolve_config(LRUREC_PRESETS.get(dataset, LRURecConfig()), overrides.get("lrurec", {}))
+    config = resolve_config(TRAINING_PRESETS.get(dataset, TrainingConfig()), overrides.get("training", {}))
+    validation, test = held_out(data, Split.VALIDATION), held_out(data, Split.TEST)
+    if not len(validation):
+        raise LlamaRecError(f"No user of {dataset} has three interactions, so nothing can be held out.")
+    states = TrainingStates(
+        context, name, {"lrurec": asdict(model_config), "training": asdict(config), "parent": parent.manifest.digest}
+    )
+    saved = states.load()
+    model, state = train_retriever(
+        training_sequences(data),
+        validation,
+        data.item_count,
+        model_config,
+        config,
+        device=best_device(),
+        max_minutes=max_minutes,
+        resume=RetrieverState.restore(*saved) if saved else None,
+        save_state=lambda state: states.save(state.tensors, state.numbers()),
+        report=context.report,
+    )
+    results = {
+        split: SplitResult(rank_targets(model, cases), retrieve(model, cases.histories, report=context.report))
+        for split, cases in ((Split.VALIDATION, validation), (Split.TEST, test))
+    }
+    manifest = Manifest(
+        name=name,
+        kind=Kind.RETRIEVER,
+        config={
+            "lrurec": asdict(model_config),
+            "training": asdict(config),
+            "dataset": dataset,
+            "vocabulary": data.vocabulary_digest(),
+        },
+        parents={dataset: parent.manifest.digest},
+        metrics={
+            **{str(split): all_metrics(result.ranks_S) for split, result in results.items()},
+            "recall@20": {split: float(np.mean(result.ranks_S <= DEFAULT_K)) for split, result in results.items()},
+            "steps": state.validations[-1].step,
+            "minutes": round(state.seconds / 60, 1),
+            "device": str(best_device()),
+        },
+        command=context.command,
+    )
+    with context.store.stage(manifest, replace=replace) as folder:
+        save_file(model.state_dict(), folder / _WEIGHTS_FILE)
+        save_arrays(_as_arrays(results), folder / _CANDIDATES_FILE)
+    states.clear()
+    return context.store.open(name, Kind.RETRIEVER)
+
+
+def need_retriever(context: Context, dataset: str, data: PreparedData) -> TrainedRetriever:
+    """Load the retriever of a data set, training it first where it is missing."""
+    name = retriever_name(dataset)
+    if name not in context.store:
+        context.take_step(name, f"llamarec train retriever --dataset {dataset}")
+        train(context, dataset)
+    return load_retriever(context, name, data)
+
+
+def load_retriever(context: Context, name: str, data: PreparedData) -> TrainedRetriever:
+    """Load a retriever from the store.
+
+    Raises:
+        LlamaRecError: It is missing or damaged, or was trained on another vocabulary than `data` has.
+    """
+    artefact = context.store.open(name, Kind.RETRIEVER)
+    check_vocabulary(artefact, data)
+    model = LRURec(data.item_count, LRURecConfig(**artefact.manifest.config["lrurec"]))
+    model.load_state_dict(load_file(artefact.path / _WEIGHTS_FILE))
+    arrays = load_arrays(artefact.path / _CANDIDATES_FILE)
+    results = {
+        split: SplitResult(arrays[f"{split}.ranks"], Candidates(arrays[f"{split}.items"], arrays[f"{split}.scores"]))
+        for split in Split
+    }
+    return TrainedRetriever(model.to(torch.device("cpu")).eval(), results, artefact)
+
+
+def check_vocabulary(artefact: Artefact, data: PreparedData) -> None:
+    """Raise unless a checkpoint's item ids mean the same items as the data set's."""
+    if artefact.manifest.config["vocabulary"] != data.vocabulary_digest():
+        name, dataset = artefact.manifest.name, artefact.manifest.config["dataset"]
+        raise LlamaRecError(
+            f"{name} was trained on another version of {dataset}: their items differ.",
+            f"Prepare {dataset} from the same source as then, or train {name} again with --replace.",
+        )
+
+
+def _as_arrays(results: Mapping[Split, SplitResult]) -> dict[str, npt.NDArray[Any]]:
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for split, result in results.items():
+        arrays[f"{split}.ranks"] = result.ranks_S
+        arrays[f"{split}.items"] = result.candidates.items_SK
+        arrays[f"{split}.scores"] = result.candidates.scores_SK
+    return arrays

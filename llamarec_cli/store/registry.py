@@ -1,0 +1,250 @@
+"""The store itself: find, stage and rename, list, remove.
+
+Layout of the home (`LLAMAREC_HOME`, else the platform's folder for user data):
+
+    artefacts/games           a data set                 "/" in a name is "--" on disk
+    artefacts/games--lrurec   a checkpoint
+    downloads/                raw files as fetched
+    work/                     states of interrupted trainings
+    staging/                  what is being made; swept when its process is gone
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import platformdirs
+
+from llamarec_cli.errors import LlamaRecError, UsageError, nearest
+from llamarec_cli.store.manifest import (
+    MANIFEST_FILE,
+    Kind,
+    Manifest,
+    read_manifest,
+    sha256_of,
+    write_manifest,
+)
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._]|-(?!-))*(?:/[a-z0-9](?:[a-z0-9._]|-(?!-))*)?")
+
+# Opening an artefact checks the digest of files up to this size; of larger ones (a base model) only the size.
+_CHECKED_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A complete artefact.
+
+    Attributes:
+        path: Its folder.
+        manifest: What it is.
+    """
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def created(self) -> datetime:
+        """When its manifest was written. The time is not inside, so that equal artefacts have equal bytes."""
+        return datetime.fromtimestamp((self.path / MANIFEST_FILE).stat().st_mtime, tz=UTC)
+
+
+def default_home() -> Path:
+    """Return `LLAMAREC_HOME` if set, else the platform's folder for user data."""
+    chosen = os.environ.get("LLAMAREC_HOME")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_data_path("llamarec")
+
+
+class Store:
+    """The cached registry of data sets, base models and checkpoints.
+
+    Args:
+        home: Its folder; made when first written to.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._artefacts = home / "artefacts"
+        self._staging = home / "staging"
+
+    def __contains__(self, name: str) -> bool:
+        return (self.path_of(name) / MANIFEST_FILE).is_file()
+
+    def path_of(self, name: str) -> Path:
+        """Return where an artefact of that name is or would be.
+
+        Raises:
+            UsageError: The name is not well formed.
+        """
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"{name!r} is no name: use lower-case letters, digits, '.', '_' and single '-', as in games/lrurec."
+            )
+        return self._artefacts / name.replace("/", "--")
+
+    def open(self, name: str, kind: Kind | None = None) -> Artefact:
+        """Open an artefact after checking that it is undamaged.
+
+        Raises:
+            LlamaRecError: There is none of that name and kind, or it is damaged.
+        """
+        if name not in self:
+            raise LlamaRecError(
+                f"The store holds no {name}: {nearest(name, (a.manifest.name for a in self.list()))}.",
+                "llamarec store list",
+            )
+        artefact = Artefact(self.path_of(name), read_manifest(self.path_of(name)))
+        if kind is not None and artefact.manifest.kind is not kind:
+            raise LlamaRecError(f"{name} is a {artefact.manifest.kind}, not a {kind}.", "llamarec store list")
+        if damaged := self._damaged_file(artefact):
+            raise LlamaRecError(
+                f"{name} is damaged: {damaged} is not what its manifest says.",
+                f"llamarec store remove {name}, then make it anew.",
+            )
+        return artefact
+
+    def list(self) -> list[Artefact]:
+        """Return every complete artefact, by name. A folder without a manifest does not exist."""
+        if not self._artefacts.is_dir():
+            return []
+        folders = sorted(path.parent for path in self._artefacts.glob(f"*/{MANIFEST_FILE}"))
+        return [Artefact(folder, read_manifest(folder)) for folder in folders]
+
+    @contextmanager
+    def stage(self, manifest: Manifest, *, replace: bool = False) -> Iterator[Path]:
+        """Make an artefact: fill the folder this yields, and it appears in the store as a whole or not at all.
+
+        Args:
+            manifest: Everything but files and versions, which are filled in at the end; its `metrics` may still be
+                filled by the caller inside the block.
+            replace: Whether an artefact of that name may be replaced.
+
+        Raises:
+            LlamaRecError: The name is taken, or the home cannot be written.
+        """
+        self.refuse_taken(manifest.name, replace=replace)
+        target = self.path_of(manifest.name)
+        with self.scratch() as folder:
+            yield folder
+            with writing_to(self.home):
+                write_manifest(folder, manifest)
+                self._artefacts.mkdir(parents=True, exist_ok=True)
+                if target.exists():
+                    # Aside first, then in place: there is no moment in which a half-written artefact is visible.
+                    target.rename(folder.with_name(f"{folder.name}-replaced"))
+                folder.rename(target)
+        shutil.rmtree(folder.with_name(f"{folder.name}-replaced"), ignore_errors=True)
+
+    def adopt(self, source: Path) -> None:
+        """Copy a complete artefact from elsewhere into the store, under the name its manifest says.
+
+        Raises:
+            LlamaRecError: The name is taken, the artefact is damaged, or the home cannot be written.
+        """
+        manifest = read_manifest(source)
+        self.refuse_taken(manifest.name, replace=False)
+        with self.scratch() as folder:
+            copy = Artefact(folder / "copy", manifest)
+            shutil.copytree(source, copy.path)
+            if damaged := self._damaged_file(copy):
+                raise LlamaRecError(f"{source} is damaged: {damaged} is not what its manifest says.")
+            self._artefacts.mkdir(parents=True, exist_ok=True)
+            copy.path.rename(self.path_of(manifest.name))
+
+    def refuse_taken(self, name: str, *, replace: bool) -> None:
+        """Raise if an artefact of that name exists and may not be replaced: nothing is overwritten silently."""
+        if name in self and not replace:
+            raise LlamaRecError(
+                f"{name} exists already.", "Add --replace to overwrite it, or give the new one another --name."
+            )
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Yield an empty folder beside the artefacts, removed at the end unless it was renamed away."""
+        self._sweep()
+        folder = self._staging / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        with writing_to(self.home):
+            folder.mkdir(parents=True)
+        try:
+            with writing_to(self.home):
+                yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def remove(self, name: str) -> int:
+        """Remove an artefact and return the bytes set free."""
+        artefact = Artefact(self.path_of(name), read_manifest(self.path_of(name)))
+        with writing_to(self.home), self.scratch() as folder:
+            # One rename makes it vanish whole, even if the deletion behind it is interrupted.
+            artefact.path.rename(folder / "removed")
+        return artefact.manifest.bytes
+
+    def children_of(self, name: str) -> list[str]:
+        """Return the names of the artefacts that were made from this one."""
+        return [artefact.manifest.name for artefact in self.list() if name in artefact.manifest.parents]
+
+    @property
+    def downloads(self) -> Path:
+        """Folder of raw files as fetched."""
+        return self.home / "downloads"
+
+    def training_state(self, name: str) -> Path:
+        """Return the file that holds the state of an interrupted training of that name."""
+        return self.home / "work" / f"{self.path_of(name).name}.safetensors"
+
+    def _damaged_file(self, artefact: Artefact) -> str | None:
+        for name, record in artefact.manifest.files.items():
+            path = artefact.path / name
+            if not path.is_file() or path.stat().st_size != record.bytes:
+                return name
+            if record.bytes <= _CHECKED_BYTES and sha256_of(path) != record.sha256:
+                return name
+        return None
+
+    def _sweep(self) -> None:
+        """Remove what processes that are gone left in staging."""
+        if not self._staging.is_dir():
+            return
+        for folder in self._staging.iterdir():
+            owner = folder.name.split("-")[0]
+            if owner.isdigit() and not _is_running(int(owner)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it runs, for somebody else
+        return True
+    return True
+
+
+_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT}
+
+
+@contextmanager
+def writing_to(home: Path) -> Iterator[None]:
+    """Turn what the operating system says about a full disk or a forbidden folder into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise LlamaRecError(
+                f"The disk is full: {home} could not be written.", "Free some space, then repeat the command."
+            ) from error
+        if error.errno in _UNWRITABLE and error.filename and Path(error.filename).is_relative_to(home):
+            raise LlamaRecError(
+                f"The home {home} cannot be written ({error.strerror}).", "Set LLAMAREC_HOME to a folder of yours."
+            ) from error
+        raise
