@@ -29,7 +29,8 @@ def register(app: typer.Typer) -> None:
 def _prepare(
     name: Annotated[str, typer.Argument(help="Data set: ml-100k, beauty, games or ml-100k-1998.")],
     source: Annotated[
-        Path | None, typer.Option(help="Local raw files, a folder, an archive or one of the files, instead of fetching.")
+        Path | None,
+        typer.Option(help="Local raw files, a folder, an archive or one of the files, instead of fetching."),
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite a prepared set of that name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

@@ -44,12 +44,14 @@ def _recommend(
     from llamarec_cli.pipeline.recommend import recommend
 
     with pipeline_context(auto=not no_auto) as context:
-        result = recommend(
-            context, entries, dataset=dataset, ranker=ranker, top=top, k=k, fusion=not no_fusion
-        )
+        result = recommend(context, entries, dataset=dataset, ranker=ranker, top=top, k=k, fusion=not no_fusion)
     if as_json:
         items = [
-            {"rank": rank, "id": item.item_id, **{key: value for key, value in asdict(item).items() if key != "item_id"}}
+            {
+                "rank": rank,
+                "id": item.item_id,
+                **{key: value for key, value in asdict(item).items() if key != "item_id"},
+            }
             for rank, item in enumerate(result.items, start=1)
         ]
         console.print_json(

@@ -48,7 +48,9 @@ def read_text(path: Path) -> tuple[str, str]:
     try:
         return path.read_text(encoding="utf-8-sig"), str(path)
     except FileNotFoundError as error:
-        raise LlamaRecError(f"There is no file {path}.", "Check the path, or give - to read the standard input.") from error
+        raise LlamaRecError(
+            f"There is no file {path}.", "Check the path, or give - to read the standard input."
+        ) from error
     except OSError as error:
         raise LlamaRecError(f"{path} cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:

@@ -22,7 +22,7 @@ _Name = Annotated[str, typer.Argument(help="Name of an artefact, such as games/l
 def _list(as_json: _Json = False) -> None:
     """List data sets, base models and checkpoints."""
     store = open_store()
-    artefacts = store.list()
+    artefacts = store.artefacts()
     if as_json:
         rows = [
             {
@@ -83,7 +83,8 @@ def _remove(
         store.open(name)  # raises, naming the nearest
     if (children := store.children_of(name)) and not force:
         raise LlamaRecError(
-            f"{name} is needed by {', '.join(children)}.", f"Remove those first, or: llamarec store remove {name} --force"
+            f"{name} is needed by {', '.join(children)}.",
+            f"Remove those first, or: llamarec store remove {name} --force",
         )
     if not yes and not console.confirm(f"Remove {name} from {store.home}?"):
         raise LlamaRecError(f"{name} was not removed.", f"llamarec store remove {name} --yes")

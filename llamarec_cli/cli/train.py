@@ -61,9 +61,7 @@ def _retriever(
         "training": {**read_config_table(config, "training"), "seed": seed},
     }
     with pipeline_context(auto=not no_auto) as context:
-        artefact = train(
-            context, dataset, name=name, overrides=overrides, max_minutes=max_minutes, replace=replace
-        )
+        artefact = train(context, dataset, name=name, overrides=overrides, max_minutes=max_minutes, replace=replace)
     metrics = artefact.manifest.metrics
     if as_json:
         console.print_json({"name": artefact.manifest.name, **metrics})
@@ -86,9 +84,7 @@ def _ranker(
     dataset: _Dataset,
     base: Annotated[str, typer.Option(help="Base model.")] = "smollm2-135m",
     name: _Name = None,
-    preset: Annotated[
-        str | None, typer.Option(help="paper or cpu; by default paper on CUDA, cpu on a CPU.")
-    ] = None,
+    preset: Annotated[str | None, typer.Option(help="paper or cpu; by default paper on CUDA, cpu on a CPU.")] = None,
     quantize: Annotated[str | None, typer.Option(help="nf4 or none; by default nf4 on CUDA, none on a CPU.")] = None,
     max_examples: Annotated[int | None, typer.Option(min=1, help="Stop after so many examples.")] = None,
     config: _Config = None,

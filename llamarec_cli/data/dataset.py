@@ -88,7 +88,9 @@ def prepare(log: RawLog, *, min_count: int = 5) -> PreparedData:
     Raises:
         LlamaRecError: Nothing is left.
     """
-    titles = log.titles.filter(pl.col("title").str.strip_chars() != "").unique("item", keep="first", maintain_order=True)
+    titles = log.titles.filter(pl.col("title").str.strip_chars() != "").unique(
+        "item", keep="first", maintain_order=True
+    )
     titled = log.interactions.join(titles.select("item"), on="item", how="semi", maintain_order="left")
     core = k_core(titled, min_count)
     if core.is_empty():

@@ -137,7 +137,9 @@ def _amazon_names(files: Mapping[str, Opener]) -> tuple[str, str] | None:
 
 
 def _read_movielens(files: Mapping[str, Opener]) -> RawLog:
-    ratings = pl.read_csv(io.BytesIO(files["ratings.csv"]()), schema_overrides={"userId": pl.String, "movieId": pl.String})
+    ratings = pl.read_csv(
+        io.BytesIO(files["ratings.csv"]()), schema_overrides={"userId": pl.String, "movieId": pl.String}
+    )
     movies = pl.read_csv(io.BytesIO(files["movies.csv"]()), schema_overrides={"movieId": pl.String, "title": pl.String})
     return RawLog(
         interactions=ratings.select(

@@ -58,9 +58,7 @@ class Evaluation:
     paper_valid: dict[str, dict[str, float]]
 
 
-def evaluate(
-    context: Context, dataset: str, *, ranker: str | None = None, split: Split = Split.TEST
-) -> Evaluation:
+def evaluate(context: Context, dataset: str, *, ranker: str | None = None, split: Split = Split.TEST) -> Evaluation:
     """Rank the candidates of every user whose item was retrieved, and compare with the retriever's own order.
 
     Args:

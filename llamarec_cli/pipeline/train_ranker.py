@@ -109,7 +109,9 @@ def train(
             f"{retriever.artefact.manifest.name} retrieves no validation user's item, so there is nothing to rank.",
             f"llamarec train retriever --dataset {dataset} --replace",
         )
-    parents = {artefact.manifest.name: artefact.manifest.digest for artefact in (parent, retriever.artefact, base_artefact)}
+    parents = {
+        artefact.manifest.name: artefact.manifest.digest for artefact in (parent, retriever.artefact, base_artefact)
+    }
     recipe = {"ranker": asdict(config), "quantization": str(quantization), "parents": parents}
     states = TrainingStates(context, name, recipe)
     saved = states.load()

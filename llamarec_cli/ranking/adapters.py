@@ -15,7 +15,8 @@ def save_adapter(adapted: Any, folder: Path, base_name: str) -> None:
         base_name: Name of the base model; peft would write the path it was loaded from, which means nothing elsewhere.
     """
     adapted.peft_config["default"].base_model_name_or_path = base_name
-    adapted.save_pretrained(folder)
+    # Without the flag peft would look the base model up on the Hub, to see whether its vocabulary was extended.
+    adapted.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # peft's model card is a form that nobody filled in
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -93,7 +95,8 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
     from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, LlamaForCausalLM
 
-    with _quiet_transformers():
+    # transformers draws a progress bar of its own here, which no setting of its turns off.
+    with _quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
         source = AutoModelForCausalLM.from_pretrained(
             gguf.parent,
             gguf_file=gguf.name,

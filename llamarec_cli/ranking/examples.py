@@ -68,9 +68,7 @@ class TrainingExamples:
         shuffled = generator.permutation(pool).astype(np.int32)
         return RankingExample(history, shuffled, int(np.flatnonzero(shuffled == target)[0]))
 
-    def _negatives(
-        self, seen: npt.NDArray[np.int32], generator: np.random.Generator
-    ) -> npt.NDArray[np.int64]:
+    def _negatives(self, seen: npt.NDArray[np.int32], generator: np.random.Generator) -> npt.NDArray[np.int64]:
         """Draw up to k - 1 distinct items that the user has not interacted with."""
         unseen = np.setdiff1d(np.arange(1, self._item_count + 1), seen, assume_unique=False)
         return generator.choice(unseen, size=min(self._k - 1, len(unseen)), replace=False)

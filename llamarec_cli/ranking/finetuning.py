@@ -297,7 +297,9 @@ class _Run:
             seconds = time.monotonic() - began
             out_of_time = max_minutes is not None and seconds >= 60 * max_minutes
             report(
-                Progress("train ranker", step, total, f"loss {np.mean(losses[-25:]):.3f}, {seconds / seen:.1f} s/example")
+                Progress(
+                    "train ranker", step, total, f"loss {np.mean(losses[-25:]):.3f}, {seconds / seen:.1f} s/example"
+                )
             )
             if step % config.validate_every and step != total and not out_of_time:
                 continue

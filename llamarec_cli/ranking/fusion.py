@@ -63,13 +63,14 @@ def fit_weight(retriever_SK: Array, verbalizer_SK: Array, answers_S: npt.NDArray
     weight always looks better than the retriever by luck; this rule moves away from it only for more than that.
     """
     per_user = [
-        ndcg_per_user(ranks_of_answers(fuse(retriever_SK, verbalizer_SK, weight), answers_S), 10)
-        for weight in _WEIGHTS
+        ndcg_per_user(ranks_of_answers(fuse(retriever_SK, verbalizer_SK, weight), answers_S), 10) for weight in _WEIGHTS
     ]
     means = [float(gains.mean()) if len(gains) else 0.0 for gains in per_user]
     best = int(np.argmax(means))
     chosen = next(
-        index for index, gains in enumerate(per_user) if means[best] - means[index] <= _standard_error(per_user[best] - gains)
+        index
+        for index, gains in enumerate(per_user)
+        if means[best] - means[index] <= _standard_error(per_user[best] - gains)
     )
     by_weight = {f"{weight:.2f}": mean for weight, mean in zip(_WEIGHTS, means, strict=True)}
     return FittedWeight(float(round(_WEIGHTS[chosen], 2)), len(answers_S), by_weight)

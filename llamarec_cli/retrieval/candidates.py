@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from llamarec_cli.data.splits import HeldOut, Sequences
-from llamarec_cli.progress import Reporter, Progress, silent
+from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.retrieval.batches import pack_histories
 from llamarec_cli.retrieval.lrurec import LRURec
 

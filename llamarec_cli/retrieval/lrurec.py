@@ -83,7 +83,7 @@ class LRURec(nn.Module):
         Returns:
             Hidden states, P x D, in the packed order.
         """
-        x_PD = self.embedding_norm(self.dropout(self.embedding(items.data)))
+        x_PD: Tensor = self.embedding_norm(self.dropout(self.embedding(items.data)))
         step_sizes = items.batch_sizes.tolist()
         for block in self.blocks:
             x_PD = block(x_PD, step_sizes)
@@ -91,7 +91,7 @@ class LRURec(nn.Module):
 
     def last_hidden(self, items: PackedSequence) -> Tensor:
         """Return the hidden state after each sequence's last item, B x D, in the order the sequences were given."""
-        x_PD = self(items)
+        x_PD: Tensor = self(items)
         return x_PD[last_positions(items)]
 
     def score(self, x_BD: Tensor) -> Tensor:

@@ -166,9 +166,7 @@ class _Run:
     def step(self, inputs: Any, targets_P: Tensor) -> Tensor:
         """Take one optimiser step and return the loss, still on the device."""
         self.model.train()
-        loss = catalogue_cross_entropy(
-            self.model(inputs), self.model.embedding.weight, self.model.item_bias, targets_P
-        )
+        loss = catalogue_cross_entropy(self.model(inputs), self.model.embedding.weight, self.model.item_bias, targets_P)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)

@@ -73,7 +73,7 @@ class Store:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self._artefacts = home / "artefacts"
+        self._folder = home / "artefacts"
         self._staging = home / "staging"
 
     def __contains__(self, name: str) -> bool:
@@ -89,7 +89,7 @@ class Store:
             raise UsageError(
                 f"{name!r} is no name: use lower-case letters, digits, '.', '_' and single '-', as in games/lrurec."
             )
-        return self._artefacts / name.replace("/", "--")
+        return self._folder / name.replace("/", "--")
 
     def open(self, name: str, kind: Kind | None = None) -> Artefact:
         """Open an artefact after checking that it is undamaged.
@@ -99,7 +99,7 @@ class Store:
         """
         if name not in self:
             raise LlamaRecError(
-                f"The store holds no {name}: {nearest(name, (a.manifest.name for a in self.list()))}.",
+                f"The store holds no {name}: {nearest(name, (a.manifest.name for a in self.artefacts()))}.",
                 "llamarec store list",
             )
         artefact = Artefact(self.path_of(name), read_manifest(self.path_of(name)))
@@ -112,11 +112,11 @@ class Store:
             )
         return artefact
 
-    def list(self) -> list[Artefact]:
+    def artefacts(self) -> list[Artefact]:
         """Return every complete artefact, by name. A folder without a manifest does not exist."""
-        if not self._artefacts.is_dir():
+        if not self._folder.is_dir():
             return []
-        folders = sorted(path.parent for path in self._artefacts.glob(f"*/{MANIFEST_FILE}"))
+        folders = sorted(path.parent for path in self._folder.glob(f"*/{MANIFEST_FILE}"))
         return [Artefact(folder, read_manifest(folder)) for folder in folders]
 
     @contextmanager
@@ -137,7 +137,7 @@ class Store:
             yield folder
             with writing_to(self.home):
                 write_manifest(folder, manifest)
-                self._artefacts.mkdir(parents=True, exist_ok=True)
+                self._folder.mkdir(parents=True, exist_ok=True)
                 if target.exists():
                     # Aside first, then in place: there is no moment in which a half-written artefact is visible.
                     target.rename(folder.with_name(f"{folder.name}-replaced"))
@@ -157,7 +157,7 @@ class Store:
             shutil.copytree(source, copy.path)
             if damaged := self._damaged_file(copy):
                 raise LlamaRecError(f"{source} is damaged: {damaged} is not what its manifest says.")
-            self._artefacts.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
             copy.path.rename(self.path_of(manifest.name))
 
     def refuse_taken(self, name: str, *, replace: bool) -> None:
@@ -190,7 +190,7 @@ class Store:
 
     def children_of(self, name: str) -> list[str]:
         """Return the names of the artefacts that were made from this one."""
-        return [artefact.manifest.name for artefact in self.list() if name in artefact.manifest.parents]
+        return [artefact.manifest.name for artefact in self.artefacts() if name in artefact.manifest.parents]
 
     @property
     def downloads(self) -> Path:

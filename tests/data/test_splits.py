@@ -1,0 +1,39 @@
+import numpy as np
+
+from llamarec_cli.data.dataset import PreparedData
+from llamarec_cli.data.splits import Split, held_out, training_sequences
+
+
+def data_of(*sequences: list[int]) -> PreparedData:
+    lengths = [len(sequence) for sequence in sequences]
+    return PreparedData(
+        items_N=np.array(sum(sequences, []), dtype=np.int32),
+        offsets_U=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        timestamps_N=None,
+        user_ids=[str(user) for user in range(len(sequences))],
+        item_ids=[str(item) for item in range(10)],
+        titles=[str(item) for item in range(10)],
+    )
+
+
+def test_last_item_tests_second_last_validates_rest_trains() -> None:
+    data = data_of([1, 2, 3, 4, 5], [6, 7, 8])
+    train = training_sequences(data)
+    assert [train[user].tolist() for user in range(2)] == [[1, 2, 3], [6]]
+    validation = held_out(data, Split.VALIDATION)
+    assert validation.targets_S.tolist() == [4, 7]
+    assert [validation.histories[user].tolist() for user in range(2)] == [[1, 2, 3], [6]]
+    test = held_out(data, Split.TEST)
+    assert test.targets_S.tolist() == [5, 8]
+    assert [test.histories[user].tolist() for user in range(2)] == [[1, 2, 3, 4], [6, 7]]
+
+
+def test_users_too_short_to_hold_out_train_whole_and_are_not_evaluated() -> None:
+    data = data_of([1, 2], [3, 4, 5], [6])
+    train = training_sequences(data)
+    assert [train[user].tolist() for user in range(3)] == [[1, 2], [3], [6]]
+    assert held_out(data, Split.TEST).users_S.tolist() == [1]
+
+
+def test_no_user_to_evaluate() -> None:
+    assert len(held_out(data_of([1, 2]), Split.TEST)) == 0

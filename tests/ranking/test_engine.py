@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import byte_tokenizer, tiny_llama
+
+from llamarec_cli.ranking.base_models import load_base_model, load_tokenizer
+from llamarec_cli.ranking.engine import MAX_TITLE_TOKENS, PromptEncoder, RankingEngine, cut_title
+from llamarec_cli.ranking.prompt import render_prompt
+
+TITLES = ["", *(f"Film {number}" for number in range(1, 31))]
+
+
+def test_titles_are_cut_at_32_tokens() -> None:
+    tokenizer = byte_tokenizer()
+    assert cut_title(tokenizer, "x" * 40) == "x" * MAX_TITLE_TOKENS
+    assert cut_title(tokenizer, "short") == "short"
+
+
+def test_a_cut_never_leaves_half_a_character() -> None:
+    assert cut_title(byte_tokenizer(), "x" * 31 + "é") == "x" * 31
+
+
+def test_only_the_last_20_items_are_read() -> None:
+    tokenizer = byte_tokenizer()
+    encoder = PromptEncoder(tokenizer, TITLES)
+    prompt = tokenizer.decode(encoder.encode(list(range(1, 26)), [26, 27]))
+    assert prompt == render_prompt([TITLES[item] for item in range(6, 26)], ["Film 26", "Film 27"])
+
+
+def test_probabilities_equal_those_of_the_plain_path_with_full_logits() -> None:
+    model, tokenizer = tiny_llama(), byte_tokenizer()
+    engine = RankingEngine(model, PromptEncoder(tokenizer, TITLES))
+    ours = engine.rank([1, 2, 3], [4, 5, 6, 7])
+    prompt = render_prompt(TITLES[1:4], TITLES[4:8])
+    with torch.no_grad():
+        logits = model(torch.tensor([tokenizer.encode(prompt)])).logits[0, -1]
+    letters = [tokenizer.encode(letter)[0] for letter in "ABCD"]
+    assert np.allclose(ours, torch.log_softmax(logits[letters], -1).numpy(), atol=1e-5)
+    assert np.exp(ours).sum() == pytest.approx(1)
+
+
+def test_a_saved_base_model_loads_and_ranks(tiny_base_folder: Path) -> None:
+    model = load_base_model(tiny_base_folder, torch.device("cpu"))
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    engine = RankingEngine(model, PromptEncoder(load_tokenizer(tiny_base_folder), TITLES))
+    assert np.exp(engine.rank([1], [2, 3])).sum() == pytest.approx(1)

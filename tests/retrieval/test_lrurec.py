@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import torch
+
+from llamarec_cli.retrieval.batches import pack_slices
+from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig, diagonal_scan, last_positions
+
+CPU = torch.device("cpu")
+
+
+def packed_of(*sequences: list[int]):  # type: ignore[no-untyped-def]
+    lengths = np.array([len(sequence) for sequence in sequences])
+    items = np.array(sum(sequences, []), dtype=np.int32)
+    return pack_slices(items, np.cumsum(lengths) - lengths, lengths, CPU)
+
+
+def test_the_scan_is_the_recurrence_written_out() -> None:
+    torch.manual_seed(0)
+    u = torch.randn(9, 3, dtype=torch.cdouble)
+    decay = torch.rand(3, dtype=torch.cdouble) * 0.7
+    # Sequences of 4, 2, 2 and 1 steps, time-major.
+    h = diagonal_scan(u, decay, [4, 3, 1, 1])
+    first = [u[0]]
+    for row in (4, 7, 8):
+        first.append(decay * first[-1] + u[row])
+    assert torch.allclose(h[[0, 4, 7, 8]], torch.stack(first))
+    assert torch.allclose(h[5], decay * u[1] + u[5])
+    assert torch.allclose(h[6], decay * u[2] + u[6])
+    assert torch.equal(h[3], u[3])
+
+
+def test_the_scan_has_the_right_gradients() -> None:
+    torch.manual_seed(0)
+    u = torch.randn(9, 3, dtype=torch.cdouble, requires_grad=True)
+    decay = (torch.rand(3, dtype=torch.cdouble) * 0.5).requires_grad_()
+    assert torch.autograd.gradcheck(lambda u, decay: diagonal_scan(u, decay, [4, 3, 1, 1]), (u, decay))
+
+
+def test_packing_is_by_time_and_within_it_by_falling_length() -> None:
+    packed, positions = packed_of([1], [2, 3, 4], [5, 6])
+    assert packed.data.tolist() == [2, 5, 1, 3, 6, 4]
+    assert packed.batch_sizes.tolist() == [3, 2, 1]
+    assert positions.tolist() == [1, 4, 0, 2, 5, 3]
+    assert packed.data[last_positions(packed)].tolist() == [1, 4, 6]
+
+
+def test_a_sequence_has_the_same_states_alone_and_in_a_batch() -> None:
+    torch.manual_seed(0)
+    model = LRURec(9, LRURecConfig(width=8, dropout=0.5)).eval()
+    sequences = [[1], [2, 3, 4, 9], [5, 6], [7, 7, 7, 1]]
+    together = model.last_hidden(packed_of(*sequences)[0])
+    for row, sequence in zip(together, sequences, strict=True):
+        assert torch.allclose(row, model.last_hidden(packed_of(sequence)[0])[0], atol=1e-6)
+
+
+def test_the_future_does_not_leak_into_the_past() -> None:
+    torch.manual_seed(0)
+    model = LRURec(9, LRURecConfig(width=8)).eval()
+    assert torch.allclose(model(packed_of([1, 2, 3, 4])[0])[:3], model(packed_of([1, 2, 3, 9])[0])[:3])
+
+
+def test_the_recurrence_starts_stable_within_the_ring() -> None:
+    torch.manual_seed(0)
+    radius = LRURec(5, LRURecConfig(r_min=0.8, r_max=0.99)).blocks[0].unit.decay().abs()
+    assert radius.min() >= 0.8 - 1e-6
+    assert radius.max() <= 0.99 + 1e-6
+
+
+@pytest.mark.parametrize("wrong", [{"dropout": 1.0}, {"r_max": 1.0}, {"blocks": 0}, {"max_length": 0}])
+def test_a_configuration_that_cannot_work_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError):
+        LRURecConfig(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,73 @@
+import dataclasses
+
+import pytest
+import torch
+
+from llamarec_cli.data.dataset import PreparedData
+from llamarec_cli.data.splits import Split, held_out, training_sequences
+from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig
+from llamarec_cli.retrieval.training import RetrieverState, TrainingConfig, train_retriever
+
+MODEL = LRURecConfig(width=16, blocks=1, dropout=0.1, max_length=12)
+CONFIG = TrainingConfig(batch_size=16, epochs=20, validate_every=20, learning_rate=1e-2, seed=3)
+
+
+def train(data: PreparedData, config: TrainingConfig = CONFIG, **options) -> tuple[LRURec, RetrieverState]:  # type: ignore[no-untyped-def]
+    return train_retriever(
+        training_sequences(data),
+        held_out(data, Split.VALIDATION),
+        data.item_count,
+        MODEL,
+        config,
+        device=torch.device("cpu"),
+        **options,
+    )
+
+
+def test_it_learns_what_comes_next(ring: PreparedData) -> None:
+    _, state = train(ring)
+    assert state.finished
+    assert max(validation.recall for validation in state.validations) > 0.9
+    assert state.validations[-1].loss < state.validations[0].loss
+
+
+class _KilledError(Exception):
+    pass
+
+
+def test_interrupted_and_resumed_it_ends_like_an_uninterrupted_run(ring: PreparedData) -> None:
+    whole, whole_state = train(ring)
+    saved: list[tuple[dict[str, torch.Tensor], dict]] = []  # type: ignore[type-arg]
+
+    def die_at_second(state: RetrieverState) -> None:
+        saved.append(({name: tensor.clone() for name, tensor in state.tensors.items()}, state.numbers()))
+        if len(saved) == 2:
+            raise _KilledError
+
+    with pytest.raises(_KilledError):
+        train(ring, save_state=die_at_second)
+    resumed, resumed_state = train(ring, resume=RetrieverState.restore(*saved[-1]))
+    assert resumed_state.validations == whole_state.validations
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_the_global_generator_is_left_alone(ring: PreparedData) -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    train(ring, dataclasses.replace(CONFIG, epochs=1))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_it_stops_early_and_returns_the_best(ring: PreparedData) -> None:
+    _, state = train(ring, dataclasses.replace(CONFIG, validate_every=5, epochs=500, patience=3))
+    recalls = [validation.recall for validation in state.validations]
+    assert len(recalls) - 1 - recalls.index(max(recalls)) == 3
+    assert len(recalls) < 200
+
+
+def test_out_of_time_it_stops_at_the_next_validation(ring: PreparedData) -> None:
+    _, state = train(ring, max_minutes=0.0)
+    assert len(state.validations) == 1
+    assert state.finished

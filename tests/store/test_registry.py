@@ -1,0 +1,161 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from llamarec_cli.errors import LlamaRecError, UsageError
+from llamarec_cli.store.manifest import MANIFEST_FILE, Kind, Manifest
+from llamarec_cli.store.registry import Store, default_home
+
+
+def manifest_of(name: str, parents: dict[str, str] | None = None) -> Manifest:
+    return Manifest(name, Kind.RETRIEVER, config={"width": 64}, parents=parents or {}, metrics={}, command="llamarec x")
+
+
+def make(store: Store, name: str, content: bytes = b"tensors", replace: bool = False) -> None:
+    with store.stage(manifest_of(name), replace=replace) as folder:
+        (folder / "model.safetensors").write_bytes(content)
+
+
+def left_overs(store: Store) -> list[Path]:
+    return list((store.home / "staging").iterdir())
+
+
+def test_an_artefact_is_whole_once_it_is_there(store: Store) -> None:
+    make(store, "games/lrurec")
+    artefact = store.open("games/lrurec", Kind.RETRIEVER)
+    assert artefact.path == store.home / "artefacts" / "games--lrurec"
+    assert artefact.manifest.files["model.safetensors"].bytes == 7
+    assert artefact.manifest.versions["python"]
+    assert "games/lrurec" in store
+    assert not left_overs(store)
+
+
+def test_equal_work_gives_equal_bytes(tmp_path: Path) -> None:
+    stores = [Store(tmp_path / "one"), Store(tmp_path / "two")]
+    for store in stores:
+        make(store, "games")
+    one, two = (store.path_of("games") / MANIFEST_FILE for store in stores)
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_the_digest_covers_payload_not_library_versions(store: Store) -> None:
+    for name, config in (("a", b"{}"), ("b", b'{"transformers_version": "6"}')):
+        with store.stage(manifest_of(name)) as folder:
+            (folder / "model.safetensors").write_bytes(b"tensors")
+            (folder / "config.json").write_bytes(config)
+    make(store, "c", b"others")
+    digests = [store.open(name).manifest.digest for name in "abc"]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_an_error_while_staging_leaves_nothing(store: Store) -> None:
+    with pytest.raises(RuntimeError), store.stage(manifest_of("games")) as folder:
+        (folder / "half").write_text("half")
+        raise RuntimeError
+    assert "games" not in store
+    assert not left_overs(store)
+
+
+def test_nothing_is_overwritten_silently(store: Store) -> None:
+    make(store, "games")
+    with pytest.raises(LlamaRecError, match="exists already"):
+        make(store, "games", b"new")
+    assert (store.open("games").path / "model.safetensors").read_bytes() == b"tensors"
+    make(store, "games", b"new", replace=True)
+    assert (store.open("games").path / "model.safetensors").read_bytes() == b"new"
+    assert not left_overs(store)
+
+
+def test_a_failed_replacement_keeps_the_old(store: Store) -> None:
+    make(store, "games")
+    with pytest.raises(RuntimeError), store.stage(manifest_of("games"), replace=True):
+        raise RuntimeError
+    assert (store.open("games").path / "model.safetensors").read_bytes() == b"tensors"
+
+
+def test_a_folder_without_manifest_does_not_exist(store: Store) -> None:
+    make(store, "games")
+    (store.path_of("games") / MANIFEST_FILE).unlink()
+    assert "games" not in store
+    assert store.artefacts() == []
+
+
+@pytest.mark.parametrize("damage", [b"tensor", b"TENSORS"])
+def test_damage_is_named(store: Store, damage: bytes) -> None:
+    make(store, "games")
+    (store.path_of("games") / "model.safetensors").write_bytes(damage)
+    with pytest.raises(LlamaRecError, match=r"games is damaged: model\.safetensors"):
+        store.open("games")
+
+
+def test_another_schema_and_a_broken_manifest_are_refused(store: Store) -> None:
+    make(store, "games")
+    path = store.path_of("games") / MANIFEST_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
+    with pytest.raises(LlamaRecError, match="schema 99"):
+        store.open("games")
+    path.write_text('{"schema": 1')
+    with pytest.raises(LlamaRecError, match="damaged"):
+        store.open("games")
+
+
+def test_missing_and_mistaken_names_suggest(store: Store) -> None:
+    make(store, "games/lrurec")
+    with pytest.raises(LlamaRecError, match="did you mean games/lrurec"):
+        store.open("games/lrurek")
+    with pytest.raises(LlamaRecError, match="is a retriever, not a dataset"):
+        store.open("games/lrurec", Kind.DATASET)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../b", "/etc", "A", "", "a--b", "a/b/c", ".hidden", "a b", "a/"])
+def test_names_cannot_leave_the_store(store: Store, name: str) -> None:
+    with pytest.raises(UsageError):
+        store.path_of(name)
+
+
+def test_removal_is_whole_and_counts_bytes(store: Store) -> None:
+    make(store, "games")
+    with store.stage(manifest_of("games/lrurec", parents={"games": "d"})) as folder:
+        (folder / "model.safetensors").write_bytes(b"x")
+    assert store.children_of("games") == ["games/lrurec"]
+    assert store.remove("games") == 7
+    assert [artefact.manifest.name for artefact in store.artefacts()] == ["games/lrurec"]
+    assert not left_overs(store)
+
+
+def test_what_a_dead_process_left_is_swept(store: Store) -> None:
+    dead = store.home / "staging" / "999999999-abc"
+    alive = store.home / "staging" / f"{os.getpid()}-abc"
+    for folder in (dead, alive):
+        folder.mkdir(parents=True)
+    make(store, "games")
+    assert left_overs(store) == [alive]
+
+
+def test_an_artefact_from_elsewhere_is_checked_before_it_is_adopted(store: Store, tmp_path: Path) -> None:
+    other = Store(tmp_path / "other")
+    make(other, "games/lrurec")
+    source = other.path_of("games/lrurec")
+    store.adopt(source)
+    assert store.open("games/lrurec").manifest == other.open("games/lrurec").manifest
+    store.remove("games/lrurec")
+    (source / "model.safetensors").write_bytes(b"TENSORS")
+    with pytest.raises(LlamaRecError, match="damaged"):
+        store.adopt(source)
+    assert "games/lrurec" not in store
+    assert not left_overs(store)
+
+
+def test_a_home_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LlamaRecError, match="cannot be written"):
+        make(Store(tmp_path / "file" / "home"), "games")
+
+
+def test_the_home_is_the_variable_or_the_platform_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LLAMAREC_HOME", str(tmp_path))
+    assert default_home() == tmp_path
+    monkeypatch.delenv("LLAMAREC_HOME")
+    assert default_home().name == "llamarec"
