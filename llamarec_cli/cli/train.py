@@ -75,7 +75,7 @@ def _retriever(
     console.print_table(_heading(artefact), columns, rows, numeric=columns[1:])
     recall = metrics["recall@20"]
     console.print_lines(
-        f"Recall@20, the most that a ranker can reach: validation {recall['validation']:.4f}, test {recall['test']:.4f}."
+        f"Recall@20, the most a ranker can reach: validation {recall['validation']:.4f}, test {recall['test']:.4f}."
     )
 
 

@@ -102,5 +102,5 @@ def test_a_corrupt_wheel_is_refused_and_not_kept(index: str, tmp_path: Path) -> 
 
 
 def test_a_wheel_that_the_index_lacks_is_a_sentence(index: str, tmp_path: Path) -> None:
-    with pytest.raises(LlamaRecError, match="pip could not fetch absent==2.0"):
+    with pytest.raises(LlamaRecError, match=r"pip could not fetch absent==2\.0"):
         fetch_wheel("absent", "2.0", "absent-2.0-py3-none-any.whl", index, 1000, tmp_path / "downloads")

@@ -1,0 +1,1 @@
+complete --command llamarec --no-files --arguments "(env _LLAMAREC_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) llamarec)" --condition "env _LLAMAREC_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) llamarec"
