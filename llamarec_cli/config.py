@@ -16,48 +16,54 @@ from llamarec_cli.errors import LlamaRecError, UsageError, nearest
 Config = TypeVar("Config")
 
 
-def read_config_table(path: Path | None, table: str) -> dict[str, Any]:
-    """Read one table of a TOML configuration file.
+# The tables a configuration file may hold: one for each dataclass.
+TABLES = ("lrurec", "training", "ranker")
+
+
+def read_config(path: Path | None) -> dict[str, dict[str, Any]]:
+    """Read a TOML configuration file into its tables; a table that is not there is empty.
 
     Args:
         path: The file, or None for no file.
-        table: `retriever` or `ranker`.
 
     Raises:
         LlamaRecError: The file is missing, unreadable or not TOML.
+        UsageError: It holds something else than the known tables.
     """
+    tables: dict[str, dict[str, Any]] = {table: {} for table in TABLES}
     if path is None:
-        return {}
+        return tables
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise LlamaRecError(f"The configuration file {path} cannot be read ({error.strerror}).") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LlamaRecError(f"The configuration file {path} is not TOML: {error}.") from error
-    values = document.get(table, {})
-    if not isinstance(values, dict):
-        raise UsageError(f"In {path}, {table} must be a table.", f"Write [{table}] on a line, its keys below it.")
-    return values
+    for name, table in document.items():
+        if name not in tables:
+            raise UsageError(f"{path} holds {name}, which is no table of a configuration: {nearest(name, TABLES)}")
+        if not isinstance(table, dict):
+            raise UsageError(f"In {path}, {name} must be a table.", f"Write [{name}] on a line, its keys below it.")
+        tables[name] = table
+    return tables
 
 
-def resolve_config(defaults: Config, *overrides: Mapping[str, Any]) -> Config:
-    """Lay overrides over a dataclass instance; a later mapping wins, and None means "not given".
+def resolve_config(defaults: Config, overrides: Mapping[str, Any]) -> Config:
+    """Lay overrides over a dataclass instance.
 
     Args:
         defaults: A dataclass instance that holds the defaults.
-        *overrides: Mappings from field name to value.
+        overrides: Field name to value.
 
     Raises:
         UsageError: A key is no field of the dataclass, or a value has the wrong type or range.
     """
     known = {field.name: getattr(defaults, field.name) for field in fields(defaults)}  # type: ignore[arg-type]
     given: dict[str, Any] = {}
-    for override in overrides:
-        for key, value in override.items():
-            if key not in known:
-                raise UsageError(f"{key} is not a configuration key: {nearest(key, known)}")
-            if value is not None:
-                given[key] = _checked(key, value, known[key])
+    for key, value in overrides.items():
+        if key not in known:
+            raise UsageError(f"{key} is not a configuration key: {nearest(key, known)}")
+        given[key] = _checked(key, value, known[key])
     try:
         return replace(defaults, **given)  # type: ignore[type-var]
     except ValueError as error:
@@ -66,7 +72,7 @@ def resolve_config(defaults: Config, *overrides: Mapping[str, Any]) -> Config:
 
 def _checked(key: str, value: Any, default: Any) -> Any:
     """Return `value` in the type of the field's default, or raise."""
-    if default is None or (type(value) is type(default)):
+    if type(value) is type(default):
         return value
     if isinstance(default, float) and type(value) is int:
         return float(value)

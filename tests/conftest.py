@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from llamarec_cli.ranking.base_models import DEFAULT_BASE
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Store
 
-# Tiny models gain nothing from threads, and lose much to them on a busy machine.
+# Tiny models gain nothing from threads, and lose much to them on a busy machine; the variable is for subprocesses.
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
 

@@ -9,7 +9,7 @@ import typer
 
 from llamarec_cli.cli import console
 from llamarec_cli.cli.session import pipeline_context
-from llamarec_cli.config import read_config_table
+from llamarec_cli.config import read_config
 
 if TYPE_CHECKING:
     from llamarec_cli.store.registry import Artefact
@@ -56,10 +56,8 @@ def _retriever(
     from llamarec_cli.evaluation.paper import RETRIEVER, TABLE_1
     from llamarec_cli.pipeline.train_retriever import train
 
-    overrides = {
-        "lrurec": read_config_table(config, "lrurec"),
-        "training": {**read_config_table(config, "training"), "seed": seed},
-    }
+    overrides = read_config(config)
+    overrides["training"] |= _given(seed=seed)
     with pipeline_context(auto=not no_auto) as context:
         artefact = train(context, dataset, name=name, overrides=overrides, max_minutes=max_minutes, replace=replace)
     metrics = artefact.manifest.metrics
@@ -100,12 +98,7 @@ def _ranker(
     """
     from llamarec_cli.pipeline.train_ranker import train
 
-    overrides: dict[str, Any] = {
-        **read_config_table(config, "ranker"),
-        "seed": seed,
-        "max_examples": max_examples,
-    }
-    overrides = {key: value for key, value in overrides.items() if value is not None}
+    overrides = read_config(config)["ranker"] | _given(seed=seed, max_examples=max_examples)
     with pipeline_context(auto=not no_auto) as context:
         artefact = train(
             context,
@@ -139,6 +132,11 @@ def _ranker(
             "No weight beat the retriever by more than chance, so recommendations keep the retriever's order "
             "(--no-fusion shows the verbalizer's)."
         )
+
+
+def _given(**flags: Any) -> dict[str, Any]:
+    """Return the flags that were given; they win over the file."""
+    return {name: value for name, value in flags.items() if value is not None}
 
 
 def _heading(artefact: Artefact) -> str:

@@ -1,9 +1,47 @@
-"""LoRA adapters on disk, in peft's own format, so that other tools read them."""
+"""LoRA adapters through peft: a fresh one for training, one on disk, one merged for inference (paper, section 3.2.2).
+
+On disk they have peft's own format, so that other tools read them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
+
+from llamarec_cli.ranking.base_models import quiet_libraries
+
+
+def add_adapter(model: Any, rank: int, alpha: int, dropout: float, targets: Sequence[str] = ()) -> Any:
+    """Put a fresh adapter into a frozen base model, in place, and return the peft model around it.
+
+    Args:
+        model: A transformers causal language model.
+        rank: Inner dimension of the adapter.
+        alpha: Scale; the adapter's output is multiplied by alpha / rank.
+        dropout: Dropout on the adapter's input.
+        targets: Names of the linear maps adapted; empty for peft's choice for the architecture, which for Llama is
+            the paper's, `q_proj` and `v_proj`.
+    """
+    with quiet_libraries():
+        from peft import LoraConfig, get_peft_model
+
+        lora = LoraConfig(
+            r=rank,
+            lora_alpha=alpha,
+            lora_dropout=dropout,
+            target_modules=list(targets) or None,
+            bias="none",
+            task_type="CAUSAL_LM",
+        )
+        return get_peft_model(model, lora)
+
+
+def adapter_parameters(adapted: Any) -> dict[str, Tensor]:
+    """Return the trainable tensors of a peft model by name."""
+    return {name: parameter for name, parameter in adapted.named_parameters() if parameter.requires_grad}
 
 
 def save_adapter(adapted: Any, folder: Path, base_name: str) -> None:
@@ -22,6 +60,7 @@ def save_adapter(adapted: Any, folder: Path, base_name: str) -> None:
 
 def merge_adapter(model: Any, folder: Path) -> Any:
     """Add the adapter's product to the base model's weights and return the plain model, in evaluation mode."""
-    from peft import PeftModel
+    with quiet_libraries():
+        from peft import PeftModel
 
-    return PeftModel.from_pretrained(model, folder).merge_and_unload().eval()
+        return PeftModel.from_pretrained(model, folder).merge_and_unload().eval()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -96,7 +99,7 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, LlamaForCausalLM
 
     # transformers draws a progress bar of its own here, which no setting of its turns off.
-    with _quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
+    with quiet_libraries(), contextlib.redirect_stderr(io.StringIO()):
         source = AutoModelForCausalLM.from_pretrained(
             gguf.parent,
             gguf_file=gguf.name,
@@ -126,7 +129,7 @@ def load_tokenizer(folder: Path) -> Any:
     """Load the tokenizer of a base model folder."""
     from transformers import AutoTokenizer
 
-    with _quiet_transformers():
+    with quiet_libraries():
         return AutoTokenizer.from_pretrained(folder)
 
 
@@ -167,7 +170,7 @@ def load_base_model(folder: Path, device: torch.device, quantization: Quantizati
             }
         case _:
             assert_never(quantization)
-    with _quiet_transformers():
+    with quiet_libraries():
         model = AutoModelForCausalLM.from_pretrained(folder, **options)
     if quantization is Quantization.NF4:
         _keep_trainable_on_cpu(model)
@@ -195,21 +198,27 @@ def _keep_trainable_on_cpu(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-class _quiet_transformers:  # noqa: N801  (reads like a function at its uses)
-    """Keep transformers' own progress bars and advice off the terminal; our console shows what matters."""
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep progress bars and advice of transformers, peft and bitsandbytes off the terminal.
 
-    def __enter__(self) -> None:
-        from transformers.utils import logging
+    They speak to programmers: of kernels that could be installed, of names that will change. Errors still come through.
+    """
+    from transformers.utils import logging as transformers_logging
 
-        self._verbosity = logging.get_verbosity()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        from transformers.utils import logging
-
-        logging.set_verbosity(self._verbosity)
-        logging.enable_progress_bar()
+    bitsandbytes = logging.getLogger("bitsandbytes")
+    levels = transformers_logging.get_verbosity(), bitsandbytes.level
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    bitsandbytes.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        transformers_logging.set_verbosity(levels[0])
+        transformers_logging.enable_progress_bar()
+        bitsandbytes.setLevel(levels[1])
 
 
 def parse_quantization(name: str | None, device: torch.device) -> Quantization:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from llamarec_cli.evaluation.metrics import ndcg_at
 from llamarec_cli.progress import Progress, Reporter, silent
+from llamarec_cli.ranking.adapters import adapter_parameters, add_adapter
 from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine, head_of, transformer_of
 from llamarec_cli.ranking.examples import RankingExample, TrainingExamples
 from llamarec_cli.ranking.fusion import ranks_of_answers
@@ -77,7 +78,7 @@ class RankerConfig:
 PRESETS: dict[str, RankerConfig] = {
     "paper": RankerConfig(),
     "cpu": RankerConfig(
-        learning_rate=5e-4, warmup_steps=20, batch_size=4, validate_every=100, validation_users=150, patience=10
+        learning_rate=5e-4, warmup_steps=20, batch_size=4, validate_every=75, validation_users=150, patience=10
     ),
 }
 
@@ -155,26 +156,6 @@ class RankerState:
         return cls(tensors, validations, numbers["seconds"], numbers["finished"])
 
 
-def add_adapter(model: Any, config: RankerConfig) -> Any:
-    """Put a fresh LoRA adapter into a frozen base model and return the peft model around it."""
-    from peft import LoraConfig, get_peft_model
-
-    lora = LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules=list(config.lora_targets) or None,
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(model, lora)
-
-
-def adapter_parameters(model: Any) -> dict[str, Tensor]:
-    """Return the trainable tensors of a peft model by name."""
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-
-
 def answer_loss(model: Any, encoder: PromptEncoder, examples: Sequence[RankingExample]) -> Tensor:
     """Return the sum over examples of the mean negative log-likelihood of letter and end of sequence, in nats.
 
@@ -237,7 +218,7 @@ def train_ranker(
     """
     with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
         torch.manual_seed(config.seed)
-        adapted = add_adapter(model, config)
+        adapted = add_adapter(model, config.lora_rank, config.lora_alpha, config.lora_dropout, config.lora_targets)
         parameters = adapter_parameters(adapted)
         optimiser = torch.optim.AdamW(list(parameters.values()), lr=config.learning_rate, weight_decay=0.0)
         state = RankerState({})

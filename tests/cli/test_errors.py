@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from llamarec_cli.cli.app import app
+from llamarec_cli.data.catalogue import RECBOLE_WHEEL
 from llamarec_cli.store.registry import Store
 
 
@@ -84,6 +86,7 @@ def test_numbers_out_of_range_are_usage_errors(home: Path, flag: str, value: str
         ("[training]\nepochs = 0\n", "at least 1"),
         ("training = 3\n", "must be a table"),
         ("[training\n", "is not TOML"),
+        ("[trainig]\nepochs = 3\n", "did you mean training"),
     ],
 )
 def test_a_wrong_configuration_is_named(raw_folder: Path, home: Path, tmp_path: Path, toml: str, sentence: str) -> None:
@@ -99,6 +102,22 @@ def test_a_home_that_cannot_be_written(raw_folder: Path, tmp_path: Path, monkeyp
     result = fail("prepare", "ml-100k", "--source", str(raw_folder))
     assert "cannot be written" in result.stderr
     assert "LLAMAREC_HOME" in result.stderr
+
+
+def test_a_corrupt_download_is_refused_and_nothing_is_kept(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / RECBOLE_WHEEL.wheel, "w") as wheel:
+        info = f"recbole-{RECBOLE_WHEEL.version}.dist-info"
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: recbole\nVersion: {RECBOLE_WHEEL.version}\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    result = fail("prepare", "ml-100k-1998")
+    assert "is corrupt or not the pinned one" in result.stderr
+    assert "--source" in result.stderr
+    assert [path for path in home.rglob("*") if path.is_file()] == []
 
 
 def test_a_bug_keeps_its_traceback(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

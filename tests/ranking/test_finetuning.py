@@ -7,7 +7,7 @@ import torch
 
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import training_sequences
-from llamarec_cli.ranking.adapters import merge_adapter, save_adapter
+from llamarec_cli.ranking.adapters import adapter_parameters, add_adapter, merge_adapter, save_adapter
 from llamarec_cli.ranking.base_models import Quantization, load_base_model, load_tokenizer
 from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine
 from llamarec_cli.ranking.examples import TrainingExamples
@@ -15,8 +15,6 @@ from llamarec_cli.ranking.finetuning import (
     RankerConfig,
     RankerState,
     ValidationSet,
-    adapter_parameters,
-    add_adapter,
     answer_loss,
     train_ranker,
 )
@@ -45,7 +43,7 @@ def validation_of(examples: TrainingExamples) -> ValidationSet:
 def test_after_an_evaluation_every_adapter_parameter_gets_a_gradient(
     tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples, quantization: Quantization
 ) -> None:
-    adapted = add_adapter(load_base_model(tiny_base_folder, CPU, quantization), RankerConfig())
+    adapted = add_adapter(load_base_model(tiny_base_folder, CPU, quantization), rank=8, alpha=32, dropout=0.05)
     model, parameters = adapted.get_base_model(), adapter_parameters(adapted)
     # B of a fresh adapter is zero, and would hide A's gradient.
     with torch.no_grad():

@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pytest
+from conftest import shared_data
+
+from llamarec_cli.pipeline.context import Context
+from llamarec_cli.pipeline.prepare import prepare_dataset
+from llamarec_cli.store.registry import Store
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_preparing_twice_gives_identical_files_manifest_included(raw_folder: Path, tmp_path: Path) -> None:
+    folders = []
+    for home in ("one", "two"):
+        store = Store(tmp_path / home)
+        prepare_dataset(Context(store, "llamarec prepare ml-100k"), "ml-100k", raw_folder)
+        folders.append(contents(store.path_of("ml-100k")))
+    assert folders[0] == folders[1]
+    assert "manifest.json" in folders[0]
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize("name", ["beauty", "games"])
+def test_real_sets_have_the_same_bytes_twice(context: Context, name: str) -> None:
+    source = shared_data(name)
+    prepare_dataset(context, name, source)
+    first = contents(context.store.path_of(name))
+    prepare_dataset(context, name, source, replace=True)
+    assert contents(context.store.path_of(name)) == first
+
+
+@pytest.mark.network
+def test_the_small_set_comes_from_the_registry_with_its_counts(context: Context) -> None:
+    data = prepare_dataset(context, "ml-100k-1998")
+    assert (data.user_count, data.item_count, data.interaction_count) == (943, 1_348, 99_278)
