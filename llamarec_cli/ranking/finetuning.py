@@ -78,7 +78,7 @@ class RankerConfig:
 PRESETS: dict[str, RankerConfig] = {
     "paper": RankerConfig(),
     "cpu": RankerConfig(
-        learning_rate=5e-4, warmup_steps=20, batch_size=4, validate_every=75, validation_users=150, patience=10
+        learning_rate=5e-4, warmup_steps=20, batch_size=4, validate_every=75, validation_users=100, patience=10
     ),
 }
 
@@ -264,7 +264,8 @@ class _Run:
         total = config.epochs * -(-available // config.batch_size)
         began = time.monotonic() - state.seconds
         if not state.validations:
-            # Before the first step: what the base model does untrained, and a best checkpoint no worse than that.
+            # Before the first step, to show what the base model does untrained. It cannot become the best: untrained,
+            # letters follow the candidates' order, and so borrow the retriever's figure without reading a title.
             self._validate(sample, 0, 0, 0.0, report)
             save_state(state)
         step, seen = state.validations[-1].step, state.validations[-1].examples
@@ -352,6 +353,6 @@ def _dropout_seed(seed: int, step: int) -> int:
 
 
 def _stale(validations: list[RankerValidation]) -> int:
-    """Return how many validations have passed since the best one."""
-    figures = [validation.ndcg for validation in validations]
-    return len(figures) - 1 - figures.index(max(figures))
+    """Return how many validations have passed since the best one; the one before the first step does not count."""
+    figures = [validation.ndcg for validation in validations if validation.step > 0]
+    return len(figures) - 1 - figures.index(max(figures)) if figures else 0

@@ -1,8 +1,12 @@
 import numpy as np
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.utils.rnn import pad_packed_sequence
 
 from llamarec_cli.data.splits import Sequences
-from llamarec_cli.retrieval.batches import TrainingWindows
+from llamarec_cli.retrieval.batches import TrainingWindows, pack_histories
+from llamarec_cli.retrieval.lrurec import last_positions
 
 CPU = torch.device("cpu")
 
@@ -36,3 +40,22 @@ def test_an_epoch_follows_from_seed_and_number() -> None:
     assert order(1, 0) != order(1, 1)
     assert order(1, 0) != order(2, 0)
     assert sorted(order(1, 0)) == sorted(order(1, 1))
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=9), min_size=1, max_size=8), st.integers(1, 10))
+def test_packed_histories_are_the_most_recent_items_of_each(histories: list[list[int]], max_length: int) -> None:
+    packed = pack_histories(sequences_of(*histories), np.arange(len(histories)), max_length, CPU)
+    padded, lengths = pad_packed_sequence(packed, batch_first=True)
+    for row, length, history in zip(padded, lengths, histories, strict=True):
+        assert row[:length].tolist() == history[-max_length:]
+    assert packed.data[last_positions(packed)].tolist() == [history[-1] for history in histories]
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(1, 99), min_size=0, max_size=20), min_size=1, max_size=6), st.integers(1, 7))
+def test_windows_cover_every_target_whatever_the_lengths(sequences: list[list[int]], max_length: int) -> None:
+    windows = TrainingWindows.cut(sequences_of(*sequences), max_length)
+    batches = windows.epoch(3, seed=0, epoch=0, device=CPU) if len(windows) else iter(())
+    found = sum((batch.targets_P.tolist() for batch in batches), [])
+    assert sorted(found) == sorted(sum((sequence[1:] for sequence in sequences), []))
