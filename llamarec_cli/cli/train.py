@@ -41,6 +41,7 @@ llamarec train ranker --dataset ml-100k --max-minutes 30"""
 @app.command("retriever", epilog=_RETRIEVER_EPILOG)
 def _retriever(
     dataset: _Dataset,
+    model: Annotated[str, typer.Option(help="lrurec, sasrec, bert4rec or narm.")] = "lrurec",
     name: _Name = None,
     config: _Config = None,
     seed: _Seed = None,
@@ -49,27 +50,29 @@ def _retriever(
     no_auto: _NoAuto = False,
     as_json: _Json = False,
 ) -> None:
-    """Train LRURec, the first stage, and keep its top 20 candidates.
+    """Train a sequential recommender, the first stage, and keep its top 20 candidates.
 
-    The configuration file has a table [lrurec] for the architecture and [training] for the rest.
+    The configuration file has a table of the model's name for the architecture, and [training] for the rest.
     """
-    from llamarec_cli.evaluation.paper import RETRIEVER, TABLE_1
+    from llamarec_cli.evaluation.paper import TABLE_1
     from llamarec_cli.pipeline.train_retriever import train
 
     overrides = read_config(config)
     overrides["training"] |= _given(seed=seed)
     with pipeline_context(auto=not no_auto) as context:
-        artefact = train(context, dataset, name=name, overrides=overrides, max_minutes=max_minutes, replace=replace)
+        artefact = train(
+            context, dataset, model=model, name=name, overrides=overrides, max_minutes=max_minutes, replace=replace
+        )
     metrics = artefact.manifest.metrics
     if as_json:
         console.print_json({"name": artefact.manifest.name, **metrics})
         return
-    paper = TABLE_1.get(dataset, {}).get(RETRIEVER, {})
+    paper = TABLE_1.get(dataset, {}).get(model, {})
     rows = [
         [metric, f"{metrics['validation'][metric]:.4f}", f"{figure:.4f}", *([f"{paper[metric]:.4f}"] if paper else [])]
         for metric, figure in metrics["test"].items()
     ]
-    columns = ["", "validation", "test", *(["paper, LRU, test"] if paper else [])]
+    columns = ["", "validation", "test", *(["paper, test"] if paper else [])]
     console.print_table(_heading(artefact), columns, rows, numeric=columns[1:])
     recall = metrics["recall@20"]
     console.print_lines(

@@ -1,4 +1,4 @@
-"""`train retriever`: train LRURec on a prepared data set, and keep the candidates it retrieves."""
+"""`train retriever`: train a sequential recommender on a prepared data set, and keep the candidates it retrieves."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.prepare import need_dataset
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.retrieval.candidates import DEFAULT_K, Candidates, rank_targets, retrieve
-from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig
-from llamarec_cli.retrieval.presets import LRUREC_PRESETS, TRAINING_PRESETS
-from llamarec_cli.retrieval.training import RetrieverState, TrainingConfig, train_retriever
+from llamarec_cli.retrieval.models import RETRIEVERS, SequenceModel, retriever_row
+from llamarec_cli.retrieval.presets import architecture_preset, training_preset
+from llamarec_cli.retrieval.training import RetrieverState, train_retriever
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
 
@@ -32,9 +32,12 @@ _WEIGHTS_FILE = "model.safetensors"
 _CANDIDATES_FILE = "candidates.safetensors"
 
 
-def retriever_name(dataset: str) -> str:
+DEFAULT_RETRIEVER = "lrurec"
+
+
+def retriever_name(dataset: str, model: str = DEFAULT_RETRIEVER) -> str:
     """Return the name that a retriever of a data set has unless another is given."""
-    return f"{dataset}/lrurec"
+    return f"{dataset}/{model}"
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class TrainedRetriever:
         artefact: Where it came from.
     """
 
-    model: LRURec
+    model: SequenceModel
     results: dict[Split, SplitResult]
     artefact: Artefact
 
@@ -74,38 +77,42 @@ def train(
     context: Context,
     dataset: str,
     *,
+    model: str = DEFAULT_RETRIEVER,
     name: str | None = None,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     max_minutes: float | None = None,
     replace: bool = False,
 ) -> Artefact:
-    """Train LRURec and save it with its ranks and candidates.
+    """Train a retriever and save it with its ranks and candidates.
 
     Args:
         context: Surroundings.
         dataset: Name of a prepared data set, or of one in the catalogue.
-        name: Name of the checkpoint; `DATASET/lrurec` by default.
-        overrides: Values over the data set's preset: table `lrurec` for the architecture, `training` for the rest.
+        model: A name of `RETRIEVERS`.
+        name: Name of the checkpoint; `DATASET/MODEL` by default.
+        overrides: Values over the data set's preset: the model's table for the architecture, `training` for the rest.
         max_minutes: Stop after so long.
         replace: Whether a checkpoint of that name may be replaced.
     """
-    name = name or retriever_name(dataset)
+    row = retriever_row(model)
+    name = name or retriever_name(dataset, model)
     overrides = overrides or {}
     context.store.refuse_taken(name, replace=replace)
     data, parent = need_dataset(context, dataset)
-    model_config = resolve_config(LRUREC_PRESETS.get(dataset, LRURecConfig()), overrides.get("lrurec", {}))
-    config = resolve_config(TRAINING_PRESETS.get(dataset, TrainingConfig()), overrides.get("training", {}))
+    model_config = resolve_config(architecture_preset(dataset, row), overrides.get(row.name, {}))
+    config = resolve_config(training_preset(dataset), overrides.get("training", {}))
     validation, test = held_out(data, Split.VALIDATION), held_out(data, Split.TEST)
     if not len(validation):
         raise LlamaRecError(f"No user of {dataset} has three interactions, so nothing can be held out.")
     states = TrainingStates(
-        context, name, {"lrurec": asdict(model_config), "training": asdict(config), "parent": parent.manifest.digest}
+        context, name, {row.name: asdict(model_config), "training": asdict(config), "parent": parent.manifest.digest}
     )
     saved = states.load()
-    model, state = train_retriever(
+    trained, state = train_retriever(
         training_sequences(data),
         validation,
         data.item_count,
+        row,
         model_config,
         config,
         device=best_device(),
@@ -115,14 +122,14 @@ def train(
         report=context.report,
     )
     results = {
-        split: SplitResult(rank_targets(model, cases), retrieve(model, cases.histories, report=context.report))
+        split: SplitResult(rank_targets(trained, cases), retrieve(trained, cases.histories, report=context.report))
         for split, cases in ((Split.VALIDATION, validation), (Split.TEST, test))
     }
     manifest = Manifest(
         name=name,
         kind=Kind.RETRIEVER,
         config={
-            "lrurec": asdict(model_config),
+            row.name: asdict(model_config),
             "training": asdict(config),
             "dataset": dataset,
             "vocabulary": data.vocabulary_digest(),
@@ -138,7 +145,7 @@ def train(
         command=context.command,
     )
     with context.store.stage(manifest, replace=replace) as folder:
-        save_file(model.state_dict(), folder / _WEIGHTS_FILE)
+        save_file(trained.state_dict(), folder / _WEIGHTS_FILE)
         save_arrays(_as_arrays(results), folder / _CANDIDATES_FILE)
     states.clear()
     return context.store.open(name, Kind.RETRIEVER)
@@ -161,7 +168,8 @@ def load_retriever(context: Context, name: str, data: PreparedData) -> TrainedRe
     """
     artefact = context.store.open(name, Kind.RETRIEVER)
     check_vocabulary(artefact, data)
-    model = LRURec(data.item_count, LRURecConfig(**artefact.manifest.config["lrurec"]))
+    row = next(row for row in RETRIEVERS.values() if row.name in artefact.manifest.config)
+    model = row.model(data.item_count, row.config(**artefact.manifest.config[row.name]))
     model.load_state_dict(load_file(artefact.path / _WEIGHTS_FILE))
     arrays = load_arrays(artefact.path / _CANDIDATES_FILE)
     results = {

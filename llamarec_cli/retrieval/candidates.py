@@ -16,7 +16,7 @@ from torch import Tensor
 from llamarec_cli.data.splits import HeldOut, Sequences
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.retrieval.batches import pack_histories
-from llamarec_cli.retrieval.lrurec import LRURec
+from llamarec_cli.retrieval.models import SequenceModel
 
 # The paper's K.
 DEFAULT_K = 20
@@ -45,7 +45,7 @@ class Candidates:
         return result
 
 
-def retrieve(model: LRURec, histories: Sequences, k: int = DEFAULT_K, report: Reporter = silent) -> Candidates:
+def retrieve(model: SequenceModel, histories: Sequences, k: int = DEFAULT_K, report: Reporter = silent) -> Candidates:
     """Return the top K items of each history, of which none may be empty.
 
     Equal scores are ordered by item id.
@@ -65,7 +65,7 @@ def retrieve(model: LRURec, histories: Sequences, k: int = DEFAULT_K, report: Re
     return Candidates(np.concatenate(items), np.concatenate(scores))
 
 
-def rank_targets(model: LRURec, cases: HeldOut) -> npt.NDArray[np.int32]:
+def rank_targets(model: SequenceModel, cases: HeldOut) -> npt.NDArray[np.int32]:
     """Return the 1-based rank of each true item among all items that are not in the history; S entries.
 
     The true item stands behind items of the same score. One that is in the history itself counts as missed: its rank
@@ -89,12 +89,12 @@ def _chunks(count: int) -> list[npt.NDArray[np.int64]]:
 
 
 @torch.inference_mode()
-def _masked_scores(model: LRURec, histories: Sequences, users_B: npt.NDArray[np.int64]) -> Tensor:
+def _masked_scores(model: SequenceModel, histories: Sequences, users_B: npt.NDArray[np.int64]) -> Tensor:
     """Score B users, B x V, with minus infinity for padding and for every item of the whole history."""
     model.eval()
     device = model.item_bias.device
     packed = pack_histories(histories, users_B, model.config.max_length, device)
-    scores_BV = model.score(model.last_hidden(packed))
+    scores_BV = torch.addmm(model.item_bias, model.user_vectors(packed), model.embedding.weight.T)
     begins, ends = histories.offsets_S[users_B], histories.offsets_S[users_B + 1]
     rows = np.repeat(np.arange(len(users_B)), ends - begins)
     seen = np.concatenate([histories[user] for user in users_B]).astype(np.int64)

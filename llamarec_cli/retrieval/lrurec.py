@@ -26,6 +26,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from llamarec_cli.retrieval.batches import TrainingBatch
+from llamarec_cli.retrieval.loss import catalogue_cross_entropy
+
 
 @dataclass(frozen=True)
 class LRURecConfig:
@@ -89,14 +92,14 @@ class LRURec(nn.Module):
             x_PD = block(x_PD, step_sizes)
         return x_PD
 
-    def last_hidden(self, items: PackedSequence) -> Tensor:
-        """Return the hidden state after each sequence's last item, B x D, in the order the sequences were given."""
-        x_PD: Tensor = self(items)
-        return x_PD[last_positions(items)]
+    def training_loss(self, batch: TrainingBatch) -> Tensor:
+        """Return the mean negative log-likelihood of the next item at every real position."""
+        return catalogue_cross_entropy(self(batch.inputs), self.embedding.weight, self.item_bias, batch.targets_P)
 
-    def score(self, x_BD: Tensor) -> Tensor:
-        """Score every item by dot product with its embedding: B x V; column 0 is the padding's."""
-        return torch.addmm(self.item_bias, x_BD, self.embedding.weight.T)
+    def user_vectors(self, histories: PackedSequence) -> Tensor:
+        """Return the hidden state after each history's last item, B x D, in the order the histories were given."""
+        x_PD: Tensor = self(histories)
+        return x_PD[last_positions(histories)]
 
     @torch.no_grad()
     def _initialise(self) -> None:

@@ -1,4 +1,4 @@
-"""Configurations found for each data set, as data. A data set that is not here takes the classes' defaults.
+"""Configurations found for each data set and retriever, as data. What is not here takes the classes' defaults.
 
 The paper reads at most 200 items on ml-100k and 50 elsewhere (section 4.0.4), and searches weight decay {0, 0.01} and
 dropout {0.1 ... 0.5}; batch sizes are those of its code.
@@ -6,17 +6,32 @@ dropout {0.1 ... 0.5}; batch sizes are those of its code.
 
 from __future__ import annotations
 
-from llamarec_cli.retrieval.lrurec import LRURecConfig
+from dataclasses import replace
+from typing import Any
+
+from llamarec_cli.retrieval.models import RetrieverRow
 from llamarec_cli.retrieval.training import TrainingConfig
 
-LRUREC_PRESETS: dict[str, LRURecConfig] = {
-    "ml-100k": LRURecConfig(dropout=0.3, max_length=200),
-    "ml-100k-1998": LRURecConfig(dropout=0.3, max_length=200),
-    "beauty": LRURecConfig(dropout=0.5),
-    "games": LRURecConfig(dropout=0.5),
+_MAX_LENGTH = {"ml-100k": 200, "ml-100k-1998": 200}
+_BATCH_SIZE = {"ml-100k": 16, "ml-100k-1998": 16}
+
+# (data set, retriever) -> fields of the architecture that differ from its defaults.
+_ARCHITECTURE: dict[tuple[str, str], dict[str, Any]] = {
+    ("ml-100k", "lrurec"): {"dropout": 0.3},
+    ("ml-100k-1998", "lrurec"): {"dropout": 0.3},
+    ("beauty", "lrurec"): {"dropout": 0.5},
+    ("games", "lrurec"): {"dropout": 0.5},
 }
 
-TRAINING_PRESETS: dict[str, TrainingConfig] = {
-    "ml-100k": TrainingConfig(batch_size=16),
-    "ml-100k-1998": TrainingConfig(batch_size=16),
-}
+
+def architecture_preset(dataset: str, row: RetrieverRow) -> Any:
+    """Return the configuration of a retriever's architecture for a data set."""
+    defaults = row.config()
+    found = {"max_length": _MAX_LENGTH.get(dataset, defaults.max_length), **_ARCHITECTURE.get((dataset, row.name), {})}
+    return replace(defaults, **found)
+
+
+def training_preset(dataset: str) -> TrainingConfig:
+    """Return the configuration of a retriever's training for a data set."""
+    defaults = TrainingConfig()
+    return replace(defaults, batch_size=_BATCH_SIZE.get(dataset, defaults.batch_size))

@@ -18,10 +18,9 @@ from torch import Tensor
 from llamarec_cli.data.splits import HeldOut, Sequences
 from llamarec_cli.evaluation.metrics import ndcg_at, recall_at
 from llamarec_cli.progress import Progress, Reporter, silent
-from llamarec_cli.retrieval.batches import TrainingWindows
+from llamarec_cli.retrieval.batches import TrainingBatch, TrainingWindows
 from llamarec_cli.retrieval.candidates import rank_targets
-from llamarec_cli.retrieval.loss import catalogue_cross_entropy
-from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig
+from llamarec_cli.retrieval.models import RetrieverRow
 from llamarec_cli.snapshots import part, restore_snapshot, take_snapshot
 
 
@@ -108,7 +107,8 @@ def train_retriever(
     sequences: Sequences,
     validation: HeldOut,
     item_count: int,
-    model_config: LRURecConfig,
+    row: RetrieverRow,
+    model_config: Any,
     config: TrainingConfig,
     *,
     device: torch.device,
@@ -116,14 +116,15 @@ def train_retriever(
     resume: RetrieverState | None = None,
     save_state: Callable[[RetrieverState], None] = lambda _: None,
     report: Reporter = silent,
-) -> tuple[LRURec, RetrieverState]:
-    """Train LRURec and return it as it was at its best validation.
+) -> tuple[Any, RetrieverState]:
+    """Train a neural retriever and return it as it was at its best validation.
 
     Args:
         sequences: Training part of every user's sequence.
         validation: Held-out cases that select the best step.
         item_count: Number of items, without the padding.
-        model_config: Architecture.
+        row: Which retriever.
+        model_config: Its configuration.
         config: Hyper-parameters.
         device: Where to train.
         max_minutes: Stop after this time, counted over interruptions.
@@ -136,8 +137,8 @@ def train_retriever(
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
-        model = LRURec(item_count, model_config).to(device)
-        run = _Run(model, config, device)
+        model = row.model(item_count, model_config).to(device)
+        run = _Run(row, model, config, device)
         if resume is not None:
             run.restore(resume)
         state = _loop(run, sequences, validation, config, max_minutes, save_state, report)
@@ -148,8 +149,8 @@ def train_retriever(
 class _Run:
     """A model under training with its optimiser, and how they turn into a state and back."""
 
-    def __init__(self, model: LRURec, config: TrainingConfig, device: torch.device) -> None:
-        self.model, self.config, self.device = model, config, device
+    def __init__(self, row: RetrieverRow, model: Any, config: TrainingConfig, device: torch.device) -> None:
+        self.row, self.model, self.config, self.device = row, model, config, device
         self.named = dict(model.named_parameters())
         plain = [p for name, p in self.named.items() if "norm" in name or name.endswith("bias")]
         decayed = [p for name, p in self.named.items() if not ("norm" in name or name.endswith("bias"))]
@@ -163,10 +164,10 @@ class _Run:
         )
         self.state = RetrieverState(tensors={})
 
-    def step(self, inputs: Any, targets_P: Tensor) -> Tensor:
+    def step(self, batch: TrainingBatch) -> Tensor:
         """Take one optimiser step and return the loss, still on the device."""
         self.model.train()
-        loss = catalogue_cross_entropy(self.model(inputs), self.model.embedding.weight, self.model.item_bias, targets_P)
+        loss: Tensor = self.model.training_loss(batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
@@ -212,10 +213,10 @@ def _loop(
         for index, batch in enumerate(windows.epoch(config.batch_size, config.seed, epoch, run.device)):
             if index < skipped:
                 continue
-            losses += run.step(batch.inputs, batch.targets_P)
+            losses += run.step(batch)
             counted += 1
             done += 1
-            report(_progress(state, done, total))
+            report(_progress(run, done, total))
             if done % config.validate_every and done != total:
                 continue
             ranks = rank_targets(run.model, validation)
@@ -227,9 +228,9 @@ def _loop(
             state.finished = done == total or out_of_time or _stale(state.validations) >= config.patience
             run.snapshot()
             save_state(state)
-            report(_progress(state, done, total, note=_sentence(state.validations[-1], _stale(state.validations))))
+            report(_progress(run, done, total, note=_sentence(state.validations[-1], _stale(state.validations))))
             if state.finished:
-                report(_progress(state, total, total))
+                report(_progress(run, total, total))
                 return state
             losses.zero_()
             counted = 0
@@ -255,7 +256,7 @@ def _sentence(last: Validation, stale: int) -> str:
     )
 
 
-def _progress(state: RetrieverState, done: int, total: int, note: str = "") -> Progress:
-    best = max((validation.recall for validation in state.validations), default=None)
+def _progress(run: _Run, done: int, total: int, note: str = "") -> Progress:
+    best = max((validation.recall for validation in run.state.validations), default=None)
     detail = "" if best is None else f"best validation Recall@10 {best:.4f}"
-    return Progress("train lrurec", done, total, detail, note)
+    return Progress(f"train {run.row.name}", done, total, detail, note)

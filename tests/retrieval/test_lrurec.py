@@ -48,9 +48,9 @@ def test_a_sequence_has_the_same_states_alone_and_in_a_batch() -> None:
     torch.manual_seed(0)
     model = LRURec(9, LRURecConfig(width=8, dropout=0.5)).eval()
     sequences = [[1], [2, 3, 4, 9], [5, 6], [7, 7, 7, 1]]
-    together = model.last_hidden(packed_of(*sequences)[0])
+    together = model.user_vectors(packed_of(*sequences)[0])
     for row, sequence in zip(together, sequences, strict=True):
-        assert torch.allclose(row, model.last_hidden(packed_of(sequence)[0])[0], atol=1e-6)
+        assert torch.allclose(row, model.user_vectors(packed_of(sequence)[0])[0], atol=1e-6)
 
 
 def test_the_future_does_not_leak_into_the_past() -> None:
