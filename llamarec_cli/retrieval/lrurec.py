@@ -59,6 +59,19 @@ class LRURecConfig:
             raise ValueError("0 < r_min < r_max < 1 must hold, or the recurrence may explode")
 
 
+@dataclass(frozen=True)
+class LRURecState:
+    """Where the recurrence stands after a history.
+
+    Attributes:
+        hidden: For each block, the H complex hidden channels.
+        vector_D: What is compared with the item embeddings; zeros before the first item.
+    """
+
+    hidden: tuple[Tensor, ...]
+    vector_D: Tensor
+
+
 class LRURec(nn.Module):
     """The whole model.
 
@@ -101,6 +114,29 @@ class LRURec(nn.Module):
         x_PD: Tensor = self(histories)
         return x_PD[last_positions(histories)]
 
+    def start(self) -> LRURecState:
+        """Return the state of an empty history."""
+        hidden_H = torch.zeros(2 * self.config.width, dtype=torch.cfloat, device=self.item_bias.device)
+        return LRURecState((hidden_H,) * len(self.blocks), self.item_bias.new_zeros(self.config.width))
+
+    @torch.inference_mode()
+    def advance(self, state: LRURecState, item: int) -> LRURecState:
+        """Return the state after one more item, at a cost that does not depend on the length of the history.
+
+        For live sessions. The result is that of a full pass over the whole history, however long; `max_length` plays
+        no part. The model must be in evaluation mode.
+
+        Args:
+            state: What `start` or an earlier `advance` returned.
+            item: Id of the item.
+        """
+        x_D = self.embedding_norm(self.embedding.weight[item])
+        hidden: list[Tensor] = []
+        for block, before_H in zip(self.blocks, state.hidden, strict=True):
+            x_D, after_H = block.advance(x_D, before_H)
+            hidden.append(after_H)
+        return LRURecState(tuple(hidden), x_D)
+
     @torch.no_grad()
     def _initialise(self) -> None:
         """Truncated normal everywhere but in norms and in the recurrence's own parameters, as in the official code."""
@@ -123,10 +159,18 @@ class LRUBlock(nn.Module):
 
     def forward(self, x_PD: Tensor, step_sizes: list[int]) -> Tensor:
         """Map P x D to P x D; `step_sizes[t]` sequences reach step t."""
-        x_PD = self.unit_norm(x_PD + self.dropout(self.unit(x_PD, step_sizes)))
-        wide_PF = self.dropout(nn.functional.gelu(self.widen(x_PD)))
-        out_PD: Tensor = self.feed_forward_norm(x_PD + self.dropout(self.narrow(wide_PF)))
-        return out_PD
+        return self._finish(x_PD, self.unit(x_PD, step_sizes))
+
+    def advance(self, x_D: Tensor, hidden_H: Tensor) -> tuple[Tensor, Tensor]:
+        """Take one step of one sequence: D values and the hidden channels in, the same out."""
+        y_D, hidden_H = self.unit.advance(x_D, hidden_H)
+        return self._finish(x_D, y_D), hidden_H
+
+    def _finish(self, x: Tensor, y: Tensor) -> Tensor:
+        x = self.unit_norm(x + self.dropout(y))
+        wide = self.dropout(nn.functional.gelu(self.widen(x)))
+        out: Tensor = self.feed_forward_norm(x + self.dropout(self.narrow(wide)))
+        return out
 
 
 class LinearRecurrentUnit(nn.Module):
@@ -154,10 +198,20 @@ class LinearRecurrentUnit(nn.Module):
 
     def forward(self, x_PD: Tensor, step_sizes: list[int]) -> Tensor:
         """Map P x D to P x D through the recurrence."""
-        pairs_PH2 = self.enter(x_PD).unflatten(-1, (-1, 2)) * torch.exp(self.gamma_log).unsqueeze(-1)
-        h_PH = diagonal_scan(torch.view_as_complex(pairs_PH2), self.decay(), step_sizes)
-        out_PD: Tensor = self.leave(torch.view_as_real(h_PH).flatten(-2))
-        return out_PD
+        return self._leave(diagonal_scan(self._enter(x_PD), self.decay(), step_sizes))
+
+    def advance(self, x_D: Tensor, hidden_H: Tensor) -> tuple[Tensor, Tensor]:
+        """Take one step of one sequence."""
+        hidden_H = self.decay() * hidden_H + self._enter(x_D)
+        return self._leave(hidden_H), hidden_H
+
+    def _enter(self, x: Tensor) -> Tensor:
+        pairs = self.enter(x).unflatten(-1, (-1, 2)) * torch.exp(self.gamma_log).unsqueeze(-1)
+        return torch.view_as_complex(pairs)
+
+    def _leave(self, h: Tensor) -> Tensor:
+        out: Tensor = self.leave(torch.view_as_real(h).flatten(-2))
+        return out
 
 
 def diagonal_scan(u_PH: Tensor, decay_H: Tensor, step_sizes: list[int]) -> Tensor:

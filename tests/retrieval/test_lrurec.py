@@ -53,6 +53,17 @@ def test_a_sequence_has_the_same_states_alone_and_in_a_batch() -> None:
         assert torch.allclose(row, model.user_vectors(packed_of(sequence)[0])[0], atol=1e-6)
 
 
+def test_item_by_item_it_ends_where_a_full_pass_ends() -> None:
+    torch.manual_seed(0)
+    model = LRURec(9, LRURecConfig(width=8)).eval()
+    history = [3, 1, 4, 1, 5, 9, 2, 6]
+    state = model.start()
+    for length, item in enumerate(history, start=1):
+        state = model.advance(state, item)
+        whole = model.user_vectors(packed_of(history[:length])[0])[0]
+        assert torch.allclose(state.vector_D, whole, atol=1e-6)
+
+
 def test_the_future_does_not_leak_into_the_past() -> None:
     torch.manual_seed(0)
     model = LRURec(9, LRURecConfig(width=8)).eval()
