@@ -133,6 +133,7 @@ class LRURec(nn.Module):
         x_D = self.embedding_norm(self.embedding.weight[item])
         hidden: list[Tensor] = []
         for block, before_H in zip(self.blocks, state.hidden, strict=True):
+            assert isinstance(block, LRUBlock)
             x_D, after_H = block.advance(x_D, before_H)
             hidden.append(after_H)
         return LRURecState(tuple(hidden), x_D)

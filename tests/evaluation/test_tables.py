@@ -1,0 +1,40 @@
+import csv
+import io
+
+from llamarec_cli.evaluation.tables import TableFormat, metric_table, write_tables
+
+TABLE = metric_table(
+    "ml-100k, all users",
+    {"lrurec": {"mrr@5": 0.04, "ndcg@5": 0.05}, "sasrec": {"mrr@5": 0.03, "ndcg@5": 0.05}},
+    {"lrurec": {"mrr@5": 0.039, "ndcg@5": 0.0468}},
+)
+
+
+def test_best_figures_are_marked_ties_included() -> None:
+    assert [cell.best for cell in TABLE.rows["mrr@5"]] == [True, False]
+    assert [cell.best for cell in TABLE.rows["ndcg@5"]] == [True, True]
+
+
+def test_markdown() -> None:
+    lines = write_tables([TABLE], TableFormat.MARKDOWN).splitlines()
+    assert lines[2] == "| | lrurec | sasrec |"
+    assert lines[4] == "| mrr@5 | **0.0400** (0.0390) | 0.0300 |"
+
+
+def test_csv_has_a_line_a_figure() -> None:
+    rows = list(csv.DictReader(io.StringIO(write_tables([TABLE], TableFormat.CSV))))
+    assert len(rows) == 4
+    assert rows[0] == {
+        "table": "ml-100k, all users",
+        "metric": "mrr@5",
+        "model": "lrurec",
+        "value": "0.04",
+        "paper": "0.039",
+    }
+    assert rows[1]["paper"] == ""
+
+
+def test_latex() -> None:
+    text = write_tables([TABLE], TableFormat.LATEX)
+    assert r"mrr@5 & \textbf{0.0400} (0.0390) & 0.0300 \\" in text
+    assert text.count("tabular") == 2
