@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llamarec_cli.cli import console
 from llamarec_cli.cli.session import pipeline_context
+from llamarec_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from llamarec_cli.evaluation.tables import MetricTable
+    from llamarec_cli.pipeline.evaluate import Comparison
 
 _EPILOG = """Examples:
 
 llamarec evaluate --dataset ml-100k
 
-llamarec evaluate --dataset beauty --json"""
+llamarec evaluate --dataset beauty --compare lrurec --compare sasrec --output beauty.md"""
 
 
 def register(app: typer.Typer) -> None:
@@ -23,41 +30,83 @@ def register(app: typer.Typer) -> None:
 
 def _evaluate(
     dataset: Annotated[str, typer.Option(help="Name of the data set.")],
-    ranker: Annotated[str | None, typer.Option(help="Checkpoint; DATASET/smollm2-135m by default.")] = None,
+    ranker: Annotated[str | None, typer.Option(help="Checkpoint; DATASET/smollm2-135m if there is one.")] = None,
+    compare: Annotated[list[str] | None, typer.Option(help="A model to compare; give the option twice.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the tables to a file: .md, .csv or .tex.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure both stages on the test split, beside the paper's figures.
+    """Measure every trained model of a data set on the test split, beside the paper's figures.
 
-    Recall, MRR and NDCG at 5 and 10, over all users and over those whose item is among the 20 candidates.
+    Recall, MRR and NDCG at 5 and 10, over all users (the paper's Table 1) and over those whose item is among the 20
+    candidates (Table 3), with a bootstrap interval on the difference of two models.
     """
+    from llamarec_cli.evaluation.tables import TableFormat, write_tables
     from llamarec_cli.pipeline.evaluate import evaluate
 
+    if compare and len(compare) != 2:
+        raise UsageError(
+            "--compare takes two models.", "llamarec evaluate --dataset games --compare lrurec --compare sasrec"
+        )
+    form: TableFormat | None = None
+    if output is not None:
+        endings = [f".{one.value}" for one in TableFormat]
+        if output.suffix not in endings:
+            raise UsageError(f"{output} should end in {', '.join(endings)}, which says how it is written.")
+        form = TableFormat(output.suffix[1:])
     with pipeline_context() as context:
-        result = evaluate(context, dataset, ranker=ranker)
+        result = evaluate(context, dataset, ranker=ranker, compare=(compare[0], compare[1]) if compare else None)
+    if output is not None and form is not None:
+        output.write_text(write_tables([result.all_table, result.valid_table], form), encoding="utf-8")
+        console.say(f"Wrote {output}.")
     if as_json:
-        models = {name: {"all": one.all_users, "valid": one.valid_users} for name, one in result.models.items()}
+        comparison = result.comparison
         console.print_json(
             {
                 "dataset": dataset,
                 "users": result.users,
                 "valid_users": result.valid_users,
                 "fusion_weight": result.weight,
-                "models": models,
+                "models": {model: result.metrics(model) for model in result.ranks},
+                "comparison": asdict(comparison) if comparison else None,
             }
         )
         return
-    everybody = {name: one.all_users for name, one in result.models.items()}
-    valid = {name: one.valid_users for name, one in result.models.items()}
-    _show(f"{dataset}, all {result.users:,} users (paper: Table 1)", everybody, result.paper_all)
-    _show(f"{dataset}, {result.valid_users:,} users whose item was retrieved (Table 3)", valid, result.paper_valid)
-    console.print_lines(f"llamarec: fused with the retriever, weight {result.weight:.2f} on the verbalizer.")
+    _show_table(result.all_table)
+    _show_table(result.valid_table)
+    if result.comparison:
+        _show_comparison(result.comparison)
+    if result.weight is not None:
+        console.print_lines(f"llamarec: fused with the retriever, weight {result.weight:.2f} on the verbalizer.")
 
 
-def _show(title: str, ours: dict[str, dict[str, float]], paper: dict[str, Any]) -> None:
-    columns = ["", *ours, *(f"paper: {name}" for name in paper)]
-    metrics = next(iter(ours.values()))
+def _show_table(table: MetricTable) -> None:
     rows = [
-        [metric, *(f"{one[metric]:.4f}" for one in ours.values()), *(f"{one[metric]:.4f}" for one in paper.values())]
-        for metric in metrics
+        [
+            metric,
+            *(
+                f"{cell.value:.4f}{'*' if cell.best else ' '}" + (f" ({cell.paper:.4f})" if cell.paper else "")
+                for cell in cells
+            ),
+        ]
+        for metric, cells in table.rows.items()
     ]
-    console.print_table(title, columns, rows, numeric=columns[1:])
+    title = f"{table.title} (* best; the paper's figure in parentheses)"
+    console.print_table(title, ["", *table.models], rows, numeric=table.models)
+
+
+def _show_comparison(comparison: Comparison) -> None:
+    console.print_table(
+        f"{comparison.one} less {comparison.other}, 95 % bootstrap interval over users",
+        ["", "difference", "from", "to", ""],
+        [
+            [
+                metric,
+                f"{found.mean:+.4f}",
+                f"{found.low:+.4f}",
+                f"{found.high:+.4f}",
+                "" if found.significant else "not significant",
+            ]
+            for metric, found in comparison.differences.items()
+        ],
+        numeric=["difference", "from", "to"],
+    )

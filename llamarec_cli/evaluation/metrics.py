@@ -10,18 +10,36 @@ import numpy as np
 import numpy.typing as npt
 
 Ranks = npt.NDArray[np.integer]
+Gains = npt.NDArray[np.float64]
 
 CUTOFFS = (5, 10)
 
 
+def recall_per_user(ranks_S: Ranks, k: int) -> Gains:
+    """Return for each user 1 if the true item is among the first k, else 0."""
+    return (ranks_S <= k).astype(np.float64)
+
+
+def mrr_per_user(ranks_S: Ranks, k: int) -> Gains:
+    """Return 1 / rank for each user, 0 beyond k."""
+    gains: Gains = np.where(ranks_S <= k, 1.0 / ranks_S, 0.0)
+    return gains
+
+
+def ndcg_per_user(ranks_S: Ranks, k: int) -> Gains:
+    """Return 1 / log2(rank + 1) for each user, 0 beyond k."""
+    gains: Gains = np.where(ranks_S <= k, 1.0 / np.log2(ranks_S + 1.0), 0.0)
+    return gains
+
+
 def recall_at(ranks_S: Ranks, k: int) -> float:
     """Return the share of users whose true item is among the first k; 0 for no users."""
-    return _mean(ranks_S <= k)
+    return _mean(recall_per_user(ranks_S, k))
 
 
 def mrr_at(ranks_S: Ranks, k: int) -> float:
     """Return the mean of 1 / rank, 0 beyond k; 0 for no users."""
-    return _mean(np.where(ranks_S <= k, 1.0 / ranks_S, 0.0))
+    return _mean(mrr_per_user(ranks_S, k))
 
 
 def ndcg_at(ranks_S: Ranks, k: int) -> float:
@@ -29,21 +47,20 @@ def ndcg_at(ranks_S: Ranks, k: int) -> float:
     return _mean(ndcg_per_user(ranks_S, k))
 
 
-def ndcg_per_user(ranks_S: Ranks, k: int) -> npt.NDArray[np.float64]:
-    """Return 1 / log2(rank + 1) for each user, 0 beyond k."""
-    gains: npt.NDArray[np.float64] = np.where(ranks_S <= k, 1.0 / np.log2(ranks_S + 1.0), 0.0)
+def gains_per_user(ranks_S: Ranks) -> dict[str, Gains]:
+    """Return each user's part in the paper's six metrics, under the names `mrr@5`, `ndcg@5`, ..., in its order."""
+    gains: dict[str, Gains] = {}
+    for k in CUTOFFS:
+        gains[f"mrr@{k}"] = mrr_per_user(ranks_S, k)
+        gains[f"ndcg@{k}"] = ndcg_per_user(ranks_S, k)
+        gains[f"recall@{k}"] = recall_per_user(ranks_S, k)
     return gains
 
 
 def all_metrics(ranks_S: Ranks) -> dict[str, float]:
-    """Return the paper's six metrics under the names `mrr@5`, `ndcg@5`, `recall@5`, `mrr@10`, ..., in its order."""
-    metrics: dict[str, float] = {}
-    for k in CUTOFFS:
-        metrics[f"mrr@{k}"] = mrr_at(ranks_S, k)
-        metrics[f"ndcg@{k}"] = ndcg_at(ranks_S, k)
-        metrics[f"recall@{k}"] = recall_at(ranks_S, k)
-    return metrics
+    """Return the paper's six metrics, in its order."""
+    return {name: _mean(gains) for name, gains in gains_per_user(ranks_S).items()}
 
 
-def _mean(values: npt.NDArray[np.float64] | npt.NDArray[np.bool_]) -> float:
-    return float(np.mean(values)) if len(values) else 0.0
+def _mean(gains_S: Gains) -> float:
+    return float(np.mean(gains_S)) if len(gains_S) else 0.0

@@ -1,36 +1,55 @@
-"""`evaluate`: the paper's metrics for the retriever alone and for both stages, over all users and the valid subset."""
+"""`evaluate`: the paper's Tables 1 and 3 from the ranks that are kept with each checkpoint.
+
+A retriever's ranks are computed when it is trained. A ranker's are computed the first time it is evaluated, since that
+costs a forward pass for each user whose item was retrieved, and kept in an artefact of their own.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.numpy import load_file, save_file
 
+from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out
-from llamarec_cli.evaluation.metrics import all_metrics
-from llamarec_cli.evaluation.paper import RETRIEVER, TABLE_1, TABLE_3, TWO_STAGES
+from llamarec_cli.errors import LlamaRecError, UsageError, nearest
+from llamarec_cli.evaluation.metrics import all_metrics, gains_per_user
+from llamarec_cli.evaluation.paper import TABLE_1, TABLE_3, TWO_STAGES
+from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
+from llamarec_cli.evaluation.tables import MetricTable, metric_table
 from llamarec_cli.pipeline.context import Context
+from llamarec_cli.pipeline.prepare import need_dataset
 from llamarec_cli.pipeline.recommend import load_both_stages
 from llamarec_cli.pipeline.train_ranker import ranker_name, retrieved_examples
+from llamarec_cli.pipeline.train_retriever import SplitResult, load_results
 from llamarec_cli.ranking.finetuning import score_examples
 from llamarec_cli.ranking.fusion import fuse, ranks_of_answers
+from llamarec_cli.store.manifest import Kind, Manifest
+from llamarec_cli.store.registry import Artefact
 
 # The verbalizer without fusion: what the paper calls LlamaRec, on the base model at hand.
 VERBALIZER = "verbalizer"
+_RANKS_FILE = "ranks.safetensors"
+
+Ranks = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class ModelResult:
-    """The metrics of one model.
+class Comparison:
+    """Two models over the same users.
 
     Attributes:
-        all_users: Over all users; the item of one that was not retrieved keeps the retriever's rank.
-        valid_users: Over users whose item was retrieved.
+        one: Name of the first.
+        other: Name of the second.
+        differences: For each metric, the first less the second, with its interval.
     """
 
-    all_users: dict[str, float]
-    valid_users: dict[str, float]
+    one: str
+    other: str
+    differences: dict[str, Difference]
 
 
 @dataclass(frozen=True)
@@ -39,67 +58,147 @@ class Evaluation:
 
     Attributes:
         dataset: Name of the data set.
-        split: Which held-out item was predicted.
         users: Number of users.
-        valid_users: Users whose item was retrieved.
-        weight: Share of the verbalizer in the fusion.
-        models: Result of each model.
-        paper_all: The paper's Table 1 for this set, by model and metric; empty where it has none.
-        paper_valid: The paper's Table 3 likewise.
+        valid_users: Users whose item the ranker's retriever found (without a ranker, the first retriever).
+        ranks: 1-based rank of each user's true item, by model.
+        valid: Indices of the valid users.
+        all_table: The paper's Table 1.
+        valid_table: The paper's Table 3.
+        comparison: Two models compared, where there are two.
+        weight: Share of the verbalizer in the fusion, where there is a ranker.
     """
 
     dataset: str
-    split: Split
     users: int
     valid_users: int
-    weight: float
-    models: dict[str, ModelResult]
-    paper_all: dict[str, dict[str, float]]
-    paper_valid: dict[str, dict[str, float]]
+    ranks: dict[str, Ranks]
+    valid: npt.NDArray[np.int64]
+    all_table: MetricTable
+    valid_table: MetricTable
+    comparison: Comparison | None
+    weight: float | None
+
+    def metrics(self, model: str) -> dict[str, dict[str, float]]:
+        """Return the metrics of one model over all users and over the valid ones."""
+        return {"all": all_metrics(self.ranks[model]), "valid": all_metrics(self.ranks[model][self.valid])}
 
 
-def evaluate(context: Context, dataset: str, *, ranker: str | None = None, split: Split = Split.TEST) -> Evaluation:
-    """Rank the candidates of every user whose item was retrieved, and compare with the retriever's own order.
+def evaluate(
+    context: Context, dataset: str, *, ranker: str | None = None, compare: tuple[str, str] | None = None
+) -> Evaluation:
+    """Measure every retriever of a data set that the store holds, and one ranker, on the test split.
 
     Args:
         context: Surroundings.
         dataset: Name of the data set.
-        ranker: Name of the ranker; `DATASET/smollm2-135m` by default.
-        split: Which held-out item is predicted. The fusion was fitted on validation, so only test is a fair figure.
+        ranker: Name of the ranker; by default `DATASET/smollm2-135m` where there is one.
+        compare: Two models to compare; by default both stages against their retriever, else the two best retrievers.
+
+    Raises:
+        LlamaRecError: Nothing of that data set has been trained.
+        UsageError: A model to compare is not among those evaluated.
     """
-    data, retriever, trained = load_both_stages(context, dataset, ranker or ranker_name(dataset))
-    result = retriever.results[split]
-    examples = retrieved_examples(held_out(data, split), result)
-    answers = np.array([example.answer for example in examples], dtype=np.int64)
-    verbalizer_SK = score_examples(trained.engine, examples, f"rank {split} users", context.report)
-    retriever_SK = result.candidates.log_probabilities()[result.retrieved]
-    ranks = {
-        RETRIEVER: result.ranks_S,
-        VERBALIZER: _with_ranks(result.ranks_S, result.retrieved, ranks_of_answers(verbalizer_SK, answers)),
-        TWO_STAGES: _with_ranks(
-            result.ranks_S,
-            result.retrieved,
-            ranks_of_answers(fuse(retriever_SK, verbalizer_SK, trained.weight), answers),
-        ),
+    data, _ = need_dataset(context, dataset)
+    found = {
+        artefact.manifest.name: load_results(artefact)[Split.TEST] for artefact in _retrievers_of(context, dataset)
     }
+    if not found:
+        raise LlamaRecError(f"Nothing has been trained on {dataset}.", f"llamarec train retriever --dataset {dataset}")
+    ranks: dict[str, Ranks] = {_column(name): result.ranks_S for name, result in found.items()}
+    wanted = ranker or ranker_name(dataset)
+    weight: float | None = None
+    if ranker is not None or wanted in context.store:
+        artefact = context.store.open(wanted, Kind.RANKER)
+        weight = artefact.manifest.metrics["fusion"]["weight"]
+        retriever = artefact.manifest.config["retriever"]
+        valid = found[retriever].retrieved
+        ranks |= _ranker_ranks(context, artefact, data)
+        pair = compare or (TWO_STAGES, _column(retriever))
+    else:
+        valid = next(iter(found.values())).retrieved
+        best = sorted(ranks, key=lambda model: -all_metrics(ranks[model])["ndcg@10"])
+        pair = compare or (best[0], best[1 % len(best)])
+    title = f"{dataset}, test"
     return Evaluation(
         dataset=dataset,
-        split=split,
-        users=len(result.ranks_S),
-        valid_users=len(examples),
-        weight=trained.weight,
-        models={
-            model: ModelResult(all_metrics(ranks_S), all_metrics(ranks_S[result.retrieved]))
-            for model, ranks_S in ranks.items()
-        },
-        paper_all=TABLE_1.get(dataset, {}),
-        paper_valid=TABLE_3.get(dataset, {}),
+        users=data.user_count,
+        valid_users=len(valid),
+        ranks=ranks,
+        valid=valid,
+        all_table=metric_table(
+            f"{title}, all {len(next(iter(ranks.values()))):,} users",
+            {model: all_metrics(of_model) for model, of_model in ranks.items()},
+            TABLE_1.get(dataset, {}),
+        ),
+        valid_table=metric_table(
+            f"{title}, {len(valid):,} users whose item was retrieved",
+            {model: all_metrics(of_model[valid]) for model, of_model in ranks.items()},
+            TABLE_3.get(dataset, {}),
+        ),
+        comparison=_compare(ranks, *pair),
+        weight=weight,
     )
 
 
-def _with_ranks(
-    ranks_S: npt.NDArray[np.int32], users: npt.NDArray[np.int64], new: npt.NDArray[np.int32]
-) -> npt.NDArray[np.int32]:
-    changed = ranks_S.copy()
-    changed[users] = new
+def _retrievers_of(context: Context, dataset: str) -> list[Artefact]:
+    return [
+        context.store.open(artefact.manifest.name, Kind.RETRIEVER)
+        for artefact in context.store.artefacts()
+        if artefact.manifest.kind is Kind.RETRIEVER and artefact.manifest.config["dataset"] == dataset
+    ]
+
+
+def _column(name: str) -> str:
+    """Return the heading of a checkpoint: its name without the data set's, which all have in common."""
+    return name.split("/")[-1]
+
+
+def _ranker_ranks(context: Context, ranker: Artefact, data: PreparedData) -> dict[str, Ranks]:
+    """Return the ranks of the verbalizer alone and of both stages, computing them where they are not kept yet."""
+    name = f"{ranker.manifest.name}.test"
+    if name in context.store:
+        kept = context.store.open(name, Kind.EVALUATION)
+        if kept.manifest.parents == {ranker.manifest.name: ranker.manifest.digest}:
+            return load_file(kept.path / _RANKS_FILE)
+    ranks = _compute_ranks(context, ranker, data)
+    manifest = Manifest(
+        name=name,
+        kind=Kind.EVALUATION,
+        config={"dataset": ranker.manifest.config["dataset"], "split": str(Split.TEST)},
+        parents={ranker.manifest.name: ranker.manifest.digest},
+        metrics={model: all_metrics(of_model) for model, of_model in ranks.items()},
+        command=context.command,
+    )
+    with context.store.stage(manifest, replace=True) as folder:
+        save_file(ranks, folder / _RANKS_FILE)
+    return ranks
+
+
+def _compute_ranks(context: Context, ranker: Artefact, data: PreparedData) -> dict[str, Ranks]:
+    """Rank the candidates of every user whose item was retrieved; the others keep the retriever's rank."""
+    _, retriever, trained = load_both_stages(context, ranker.manifest.config["dataset"], ranker.manifest.name)
+    result = retriever.results[Split.TEST]
+    examples = retrieved_examples(held_out(data, Split.TEST), result)
+    answers = np.array([example.answer for example in examples], dtype=np.int64)
+    verbalizer_SK = score_examples(trained.engine, examples, "rank test users", context.report)
+    retriever_SK = result.candidates.log_probabilities()[result.retrieved]
+    return {
+        VERBALIZER: _with_ranks(result, ranks_of_answers(verbalizer_SK, answers)),
+        TWO_STAGES: _with_ranks(result, ranks_of_answers(fuse(retriever_SK, verbalizer_SK, trained.weight), answers)),
+    }
+
+
+def _with_ranks(result: SplitResult, new: Ranks) -> Ranks:
+    changed = result.ranks_S.copy()
+    changed[result.retrieved] = new
     return changed
+
+
+def _compare(ranks: Mapping[str, Ranks], one: str, other: str) -> Comparison | None:
+    for model in (one, other):
+        if model not in ranks:
+            raise UsageError(f"{model} is not among the models evaluated: {nearest(model, ranks)}")
+    if one == other:
+        return None
+    gains, others = gains_per_user(ranks[one]), gains_per_user(ranks[other])
+    return Comparison(one, other, {metric: paired_bootstrap(gains[metric], others[metric]) for metric in gains})

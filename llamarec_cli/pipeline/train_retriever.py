@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
@@ -171,12 +170,16 @@ def load_retriever(context: Context, name: str, data: PreparedData) -> TrainedRe
     row = next(row for row in RETRIEVERS.values() if row.name in artefact.manifest.config)
     model = row.model(data.item_count, row.config(**artefact.manifest.config[row.name]))
     model.load_state_dict(load_file(artefact.path / _WEIGHTS_FILE))
+    return TrainedRetriever(model.eval(), load_results(artefact), artefact)
+
+
+def load_results(artefact: Artefact) -> dict[Split, SplitResult]:
+    """Load what a retriever did on both splits, without the model."""
     arrays = load_arrays(artefact.path / _CANDIDATES_FILE)
-    results = {
+    return {
         split: SplitResult(arrays[f"{split}.ranks"], Candidates(arrays[f"{split}.items"], arrays[f"{split}.scores"]))
         for split in Split
     }
-    return TrainedRetriever(model.to(torch.device("cpu")).eval(), results, artefact)
 
 
 def check_vocabulary(artefact: Artefact, data: PreparedData) -> None:

@@ -30,6 +30,7 @@ class Kind(StrEnum):
     BASE_MODEL = "base-model"
     RETRIEVER = "retriever"
     RANKER = "ranker"
+    EVALUATION = "evaluation"
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ def test_the_whole_path(raw_folder: Path, store_with_base: Store, config: str, t
         "density": 0.3,
     }
 
+    run("evaluate", "--dataset", "ml-100k", code=1)
     trained = as_json("train", "retriever", "--dataset", "ml-100k", "--config", config)
     assert trained["name"] == "ml-100k/lrurec"
     assert trained["test"]["recall@10"] > 0.5
@@ -92,12 +93,17 @@ def test_the_whole_path(raw_folder: Path, store_with_base: Store, config: str, t
         for metric, figure in figures["all"].items():
             assert figure == pytest.approx(figures["valid"][metric] * share)
 
+    assert evaluated["comparison"]["one"] == "llamarec"
+    # The second time nothing is run again.
+    store_with_base.remove("smollm2-135m")
+    assert as_json("evaluate", "--dataset", "ml-100k") == evaluated
+
     listed = as_json("store", "list")
     assert [(row["name"], row["kind"]) for row in listed["artefacts"]] == [
         ("ml-100k", "dataset"),
         ("ml-100k/lrurec", "retriever"),
         ("ml-100k/smollm2-135m", "ranker"),
-        ("smollm2-135m", "base-model"),
+        ("ml-100k/smollm2-135m.test", "evaluation"),
     ]
     shown = as_json("store", "show", "ml-100k/smollm2-135m")
     assert set(shown["parents"]) == {"ml-100k", "ml-100k/lrurec", "smollm2-135m"}
@@ -105,6 +111,7 @@ def test_the_whole_path(raw_folder: Path, store_with_base: Store, config: str, t
 
     run("store", "remove", "ml-100k", code=1)
     run("store", "remove", "ml-100k/smollm2-135m", code=1)
+    run("store", "remove", "ml-100k/smollm2-135m.test", "--yes")
     run("store", "remove", "ml-100k/smollm2-135m", "--yes")
     assert "ml-100k/smollm2-135m" not in store_with_base
 
@@ -125,6 +132,26 @@ def test_the_tables_for_people_show_the_same(raw_folder: Path, store_with_base: 
     assert "0.1524" in run("evaluate", "--dataset", "ml-100k").stdout
     assert "smollm2-135m" in run("store", "list").stdout
     assert "made by: llamarec" in run("store", "show", "ml-100k").stdout
+
+
+def test_retrievers_side_by_side(raw_folder: Path, home: Path, config: str, tmp_path: Path) -> None:
+    run("prepare", "ml-100k", "--source", str(raw_folder))
+    for model in ("lrurec", "sasrec"):
+        run("train", "retriever", "--dataset", "ml-100k", "--model", model, "--config", config)
+    evaluated = as_json("evaluate", "--dataset", "ml-100k", "--compare", "sasrec", "--compare", "lrurec")
+    assert set(evaluated["models"]) == {"lrurec", "sasrec"}
+    differences = evaluated["comparison"]["differences"]
+    for metric, found in differences.items():
+        expected = evaluated["models"]["sasrec"]["all"][metric] - evaluated["models"]["lrurec"]["all"][metric]
+        assert found["mean"] == pytest.approx(expected)
+        assert found["low"] <= found["mean"] <= found["high"]
+    run("evaluate", "--dataset", "ml-100k", "--output", str(tmp_path / "table.md"))
+    assert "0.0993" in (tmp_path / "table.md").read_text()
+    assert (
+        "did you mean sasrec"
+        in run("evaluate", "--dataset", "ml-100k", "--compare", "sasrek", "--compare", "lrurec", code=2).stderr
+    )
+    run("evaluate", "--dataset", "ml-100k", "--output", str(tmp_path / "table.pdf"), code=2)
 
 
 def test_missing_steps_are_taken_or_refused(raw_folder: Path, store_with_base: Store, config: str) -> None:
