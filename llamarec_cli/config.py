@@ -36,12 +36,20 @@ def read_config(path: Path | None) -> dict[str, dict[str, Any]]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise LlamaRecError(f"The configuration file {path} cannot be read ({error.strerror}).") from error
+        raise LlamaRecError(
+            f"The configuration file {path} cannot be read ({error.strerror}).", "Check --config."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LlamaRecError(f"The configuration file {path} is not TOML: {error}.") from error
+        raise LlamaRecError(
+            f"The configuration file {path} is not TOML: {error}.",
+            "Write tables and keys, such as [training] and epochs = 100.",
+        ) from error
     for name, table in document.items():
         if name not in tables:
-            raise UsageError(f"{path} holds {name}, which is no table of a configuration: {nearest(name, TABLES)}")
+            raise UsageError(
+                f"{path} holds {name}, which is no table of a configuration: {nearest(name, TABLES)}",
+                f"The tables are {', '.join(f'[{table}]' for table in TABLES)}.",
+            )
         if not isinstance(table, dict):
             raise UsageError(f"In {path}, {name} must be a table.", f"Write [{name}] on a line, its keys below it.")
         tables[name] = table
@@ -62,12 +70,16 @@ def resolve_config(defaults: Config, overrides: Mapping[str, Any]) -> Config:
     given: dict[str, Any] = {}
     for key, value in overrides.items():
         if key not in known:
-            raise UsageError(f"{key} is not a configuration key: {nearest(key, known)}")
+            raise UsageError(f"{key} is not a configuration key: {nearest(key, known)}", _hint(known))
         given[key] = _checked(key, value, known[key])
     try:
         return replace(defaults, **given)  # type: ignore[type-var]
     except ValueError as error:
-        raise UsageError(f"The configuration does not fit: {error}.") from error
+        raise UsageError(f"The configuration does not fit: {error}.", "Change it in --config or by a flag.") from error
+
+
+def _hint(known: Mapping[str, Any]) -> str:
+    return f"The keys of this table are {', '.join(known)}."
 
 
 def _checked(key: str, value: Any, default: Any) -> Any:
@@ -78,4 +90,4 @@ def _checked(key: str, value: Any, default: Any) -> Any:
         return float(value)
     if isinstance(default, tuple) and isinstance(value, list):
         return tuple(value)
-    raise UsageError(f"{key} must be {type(default).__name__}, not {value!r}.")
+    raise UsageError(f"{key} must be {type(default).__name__}, not {value!r}.", f"Its default is {default!r}.")

@@ -31,7 +31,8 @@ def restore_snapshot(tensors: Mapping[str, Tensor], parameters: Mapping[str, Ten
         # Before the first step AdamW has no moments, and so neither has the snapshot.
         saved = {key: tensors.get(f"optimiser.{name}.{key}") for key in _MOMENTS}
         optimiser.state[parameter] = {
-            key: value.clone() if key == "step" else value.to(parameter.device)
+            # A fused AdamW wants its step count where the parameter is; the plain one on the CPU.
+            key: value.to(parameter.device if key != "step" or optimiser.defaults["fused"] else "cpu", copy=True)
             for key, value in saved.items()
             if value is not None
         }

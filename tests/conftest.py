@@ -30,6 +30,19 @@ USERS = 60
 LENGTH = 12
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip, with a reason, what needs the network unless it was asked for, and what needs a GPU where there is none."""
+    skips = {}
+    if "network" not in config.getoption("markexpr"):
+        skips["network"] = pytest.mark.skip(reason="reaches a package registry; run with -m network")
+    if not torch.cuda.is_available():
+        skips["gpu"] = pytest.mark.skip(reason="needs a CUDA device")
+    for item in items:
+        for marker, skip in skips.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(skip)
+
+
 def shared_data(name: str) -> Path:
     """Return a real data set beside the checkout, or skip."""
     folder = SHARED / name

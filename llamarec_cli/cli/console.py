@@ -16,8 +16,8 @@ from llamarec_cli.progress import Progress, Reporter
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Print one JSON object, and nothing else, on stdout."""
-    print(json.dumps(value, ensure_ascii=False))
+    """Print one JSON object, and nothing else, on stdout. ASCII, so that it survives every locale."""
+    print(json.dumps(value))
 
 
 def print_lines(*lines: str) -> None:

@@ -32,7 +32,7 @@ def _recommend(
         str | None, typer.Option(help="Data set of the history; ml-100k-1998, the starter's, by default.")
     ] = None,
     ranker: Annotated[str | None, typer.Option(help="Checkpoint; DATASET/smollm2-135m by default.")] = None,
-    top: Annotated[int, typer.Option(help="Length of the list.")] = 10,
+    top: Annotated[int | None, typer.Option(help="Length of the list; 10 by default.", show_default=False)] = None,
     k: Annotated[int, typer.Option("--k", help="Candidates that are retrieved and ranked.")] = 20,
     no_fusion: Annotated[bool, typer.Option("--no-fusion", help="Order by the language model alone.")] = False,
     no_auto: Annotated[bool, typer.Option("--no-auto", help="Refuse missing steps instead of taking them.")] = False,

@@ -43,15 +43,15 @@ def read_text(path: Path) -> tuple[str, str]:
     Raises:
         LlamaRecError: It cannot be read or is not UTF-8.
     """
-    if str(path) == "-":
-        return sys.stdin.read(), "The standard input"
+    name = "The standard input" if str(path) == "-" else str(path)
     try:
-        return path.read_text(encoding="utf-8-sig"), str(path)
+        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        return content.decode("utf-8-sig"), name
     except FileNotFoundError as error:
         raise LlamaRecError(
             f"There is no file {path}.", "Check the path, or give - to read the standard input."
         ) from error
     except OSError as error:
-        raise LlamaRecError(f"{path} cannot be read ({error.strerror}).") from error
+        raise LlamaRecError(f"{path} cannot be read ({error.strerror}).", "Give a JSON file.") from error
     except UnicodeDecodeError as error:
-        raise LlamaRecError(f"{path} is not a text file in UTF-8.") from error
+        raise LlamaRecError(f"{name} is not text in UTF-8.", "Save it as UTF-8.") from error

@@ -23,6 +23,8 @@ def _list(as_json: _Json = False) -> None:
     """List data sets, base models and checkpoints."""
     store = open_store()
     artefacts = store.artefacts()
+    for name in store.damaged():
+        console.warn(f"{name} is damaged or from another version: llamarec store remove {name}")
     if as_json:
         rows = [
             {

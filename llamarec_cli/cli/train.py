@@ -19,7 +19,7 @@ app = typer.Typer(help="Train one of the two stages.", no_args_is_help=True, ric
 _Dataset = Annotated[str, typer.Option("--dataset", help="Name of the data set; prepared first if it is missing.")]
 _Name = Annotated[str | None, typer.Option("--name", help="Name of the checkpoint, as in games/lrurec-2.")]
 _Config = Annotated[Path | None, typer.Option("--config", help="TOML file with hyper-parameters.")]
-_Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
+_Seed = Annotated[int | None, typer.Option("--seed", help="Seed of initialisation, order and dropout.")]
 _Minutes = Annotated[float | None, typer.Option("--max-minutes", min=0.0, help="Stop after so long.")]
 _Replace = Annotated[bool, typer.Option("--replace", help="Overwrite a checkpoint of that name.")]
 _NoAuto = Annotated[bool, typer.Option("--no-auto", help="Refuse missing steps instead of taking them.")]
@@ -84,6 +84,9 @@ def _retriever(
 def _ranker(
     dataset: _Dataset,
     base: Annotated[str, typer.Option(help="Base model.")] = "smollm2-135m",
+    retriever: Annotated[
+        str | None, typer.Option(help="Checkpoint of the first stage; DATASET/lrurec by default.")
+    ] = None,
     name: _Name = None,
     preset: Annotated[str | None, typer.Option(help="paper or cpu; by default paper on CUDA, cpu on a CPU.")] = None,
     quantize: Annotated[str | None, typer.Option(help="nf4 or none; by default nf4 on CUDA, none on a CPU.")] = None,
@@ -97,11 +100,13 @@ def _ranker(
 ) -> None:
     """Fine-tune a language model to rank the retriever's candidates, the second stage.
 
-    The configuration file has a table [ranker].
+    The configuration file has a table [ranker]; the other tables count if the retriever has to be trained first.
     """
     from llamarec_cli.pipeline.train_ranker import train
 
-    overrides = read_config(config)["ranker"] | _given(seed=seed, max_examples=max_examples)
+    overrides = read_config(config)
+    overrides["training"] |= _given(seed=seed)
+    overrides["ranker"] |= _given(seed=seed, max_examples=max_examples)
     with pipeline_context(auto=not no_auto) as context:
         artefact = train(
             context,
@@ -110,6 +115,7 @@ def _ranker(
             name=name,
             preset=preset,
             quantize=quantize,
+            retriever=retriever,
             overrides=overrides,
             max_minutes=max_minutes,
             replace=replace,

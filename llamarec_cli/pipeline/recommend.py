@@ -20,6 +20,8 @@ from llamarec_cli.ranking.fusion import fuse
 from llamarec_cli.ranking.prompt import LABELS
 from llamarec_cli.retrieval.candidates import DEFAULT_K, retrieve
 
+DEFAULT_TOP = 10
+
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -61,7 +63,7 @@ def recommend(
     *,
     dataset: str | None = None,
     ranker: str | None = None,
-    top: int = 10,
+    top: int | None = None,
     k: int = DEFAULT_K,
     fusion: bool = True,
 ) -> Recommendations:
@@ -72,7 +74,7 @@ def recommend(
         history: Titles or raw ids, oldest first.
         dataset: Name of the data set; the starter's by default.
         ranker: Name of the ranker; `DATASET/smollm2-135m` by default.
-        top: Length of the list.
+        top: Length of the list; 10 by default, or `k` where that is less.
         k: Candidates that are ranked.
         fusion: Whether the retriever's order counts too; else the verbalizer alone decides.
 
@@ -81,9 +83,12 @@ def recommend(
         UsageError: `top` or `k` is out of range.
     """
     if not 1 <= k <= len(LABELS):
-        raise UsageError(f"--k must be between 1 and {len(LABELS)}, not {k}.")
+        raise UsageError(f"--k must be between 1 and {len(LABELS)}, not {k}.", "llamarec recommend --help")
+    top = min(DEFAULT_TOP, k) if top is None else top
     if not 1 <= top <= k:
-        raise UsageError(f"--top must be between 1 and the number of candidates, {k}, not {top}.")
+        raise UsageError(
+            f"--top must be between 1 and the number of candidates, {k}, not {top}.", "Raise --k with it, up to 26."
+        )
     dataset = dataset or STARTER_DATASET
     data, retriever, trained = load_both_stages(context, dataset, ranker or ranker_name(dataset))
     index = TitleIndex(data.titles, data.item_ids, data.popularity().tolist())
@@ -98,7 +103,9 @@ def recommend(
     candidates = retrieve(retriever.model, Sequences(items, np.array([0, len(items)])), k)
     pool = candidates.items_SK[0][candidates.items_SK[0] > 0]
     if not len(pool):
-        raise LlamaRecError(f"The history holds every item of {dataset}, so nothing is left to recommend.")
+        raise LlamaRecError(
+            f"The history holds every item of {dataset}, so nothing is left to recommend.", "Shorten it."
+        )
     verbalizer = trained.engine.rank(items.tolist(), pool.tolist())
     weight = trained.weight if fusion else 1.0
     fused = fuse(candidates.log_probabilities()[0][: len(pool)], verbalizer, weight)
@@ -124,14 +131,15 @@ def load_both_stages(
     Raises:
         LlamaRecError: There is no such ranker.
     """
-    data, _ = need_dataset(context, dataset)
-    if is_starter(ranker) and ranker not in context.store:
-        install_starter(context, data)
-    if ranker not in context.store:
+    starter = is_starter(ranker) and ranker not in context.store
+    if not starter and ranker not in context.store:
         raise LlamaRecError(
             f"There is no ranker {ranker} yet, and training one takes long.",
             f"llamarec train ranker --dataset {dataset} --max-minutes 30",
         )
+    data, _ = need_dataset(context, dataset)
+    if starter:
+        install_starter(context, data)
     trained = load_ranker(context, ranker, data)
     return data, load_retriever(context, trained.retriever, data), trained
 

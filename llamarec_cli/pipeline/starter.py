@@ -1,6 +1,7 @@
 """The starter: a retriever and a ranker that come with the package, trained by this project on `ml-100k-1998`.
 
-They hold weights and manifests only. Titles come from preparing the set, and must be those the starter was trained on.
+They hold weights, manifests, and the item ids that the retriever found for each user. Titles come from preparing the
+set, and must be those the starter was trained on.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from llamarec_cli.data.dataset import PreparedData
+from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.train_ranker import ranker_name
 from llamarec_cli.pipeline.train_retriever import check_vocabulary, retriever_name
@@ -24,15 +26,21 @@ def is_starter(name: str) -> bool:
 
 
 def install_starter(context: Context, data: PreparedData) -> None:
-    """Copy the starter's two checkpoints into the store, where they are not there already.
+    """Copy the starter's two checkpoints into the store.
 
     Raises:
-        LlamaRecError: The prepared data set is not the one the starter was trained on, or the package is damaged.
+        LlamaRecError: The prepared data set is not the one the starter was trained on, or the store holds another
+            retriever under the name of the starter's, for which its ranker was not trained.
     """
     package = Path(str(resources.files("llamarec_cli") / "starter"))
     for name in (retriever_name(STARTER_DATASET), ranker_name(STARTER_DATASET)):
-        if name in context.store:
-            continue
         folder = package / name.replace("/", "--")
-        check_vocabulary(Artefact(folder, read_manifest(folder)), data)
-        context.store.adopt(folder)
+        manifest = read_manifest(folder)
+        check_vocabulary(Artefact(folder, manifest), data)
+        if name not in context.store:
+            context.store.adopt(folder)
+        elif context.store.open(name).manifest.digest != manifest.digest:
+            raise LlamaRecError(
+                f"{name} in the store is your own, and the starter's ranker was not trained for it.",
+                f"llamarec train ranker --dataset {STARTER_DATASET}",
+            )

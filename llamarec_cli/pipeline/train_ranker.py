@@ -16,11 +16,12 @@ from llamarec_cli.evaluation.metrics import ndcg_at
 from llamarec_cli.pipeline.base_model import need_base_model
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.prepare import need_dataset
-from llamarec_cli.pipeline.train_retriever import SplitResult, check_vocabulary, need_retriever
+from llamarec_cli.pipeline.train_retriever import SplitResult, check_vocabulary, load_retriever, need_retriever
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.ranking.adapters import merge_adapter, save_adapter
 from llamarec_cli.ranking.base_models import (
     DEFAULT_BASE,
+    base_model_row,
     load_base_model,
     load_tokenizer,
     parse_quantization,
@@ -34,7 +35,7 @@ from llamarec_cli.ranking.finetuning import (
     score_examples,
     train_ranker,
 )
-from llamarec_cli.ranking.fusion import fit_weight
+from llamarec_cli.ranking.fusion import FittedWeight, fit_weight
 from llamarec_cli.ranking.prompt import MAX_HISTORY
 from llamarec_cli.retrieval.candidates import DEFAULT_K
 from llamarec_cli.store.manifest import Kind, Manifest
@@ -73,7 +74,8 @@ def train(
     name: str | None = None,
     preset: str | None = None,
     quantize: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
+    retriever: str | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
     max_minutes: float | None = None,
     replace: bool = False,
 ) -> Artefact:
@@ -86,31 +88,46 @@ def train(
         name: Name of the checkpoint; `DATASET/BASE` by default.
         preset: A name of `PRESETS`; by default `paper` on CUDA, `cpu` on a CPU.
         quantize: `nf4` or `none`; by default NF4 on CUDA and none on a CPU.
-        overrides: Values over the preset's.
+        retriever: Name of the retriever's checkpoint; `DATASET/lrurec` by default, trained first where it is missing.
+        overrides: Values over the preset's in table `ranker`; the other tables count if the retriever is trained.
         max_minutes: Stop after so long.
         replace: Whether a checkpoint of that name may be replaced.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        LlamaRecError: The name is taken, something it needs cannot be had, nothing was retrieved, or training diverged.
+        UsageError: The preset, the quantisation or the configuration is wrong.
     """
     device = best_device()
     name = name or ranker_name(dataset, base)
-    context.store.refuse_taken(name, replace=replace)
+    context.store.refuse_taken(name, Kind.RANKER, replace=replace)
     preset = preset or ("paper" if device.type == "cuda" else "cpu")
     if preset not in PRESETS:
-        raise UsageError(f"There is no preset called {preset}: {nearest(preset, PRESETS)}.")
-    config = resolve_config(PRESETS[preset], overrides or {})
+        raise UsageError(
+            f"There is no preset called {preset}: {nearest(preset, PRESETS)}", "llamarec train ranker --help"
+        )
+    overrides = overrides or {}
+    config = resolve_config(PRESETS[preset], overrides.get("ranker", {}))
     quantization = parse_quantization(quantize, device)
+    base_model_row(base)
     data, parent = need_dataset(context, dataset)
-    retriever = need_retriever(context, dataset, data)
+    if retriever is None:
+        first_stage = need_retriever(context, dataset, data, overrides)
+    else:
+        first_stage = load_retriever(context, retriever, data)
     base_artefact = need_base_model(context, base)
     validation = ValidationSet(
-        retrieved_examples(held_out(data, Split.VALIDATION), retriever.results[Split.VALIDATION])
+        retrieved_examples(held_out(data, Split.VALIDATION), first_stage.results[Split.VALIDATION])
     )
     if not validation.examples:
         raise LlamaRecError(
-            f"{retriever.artefact.manifest.name} retrieves no validation user's item, so there is nothing to rank.",
+            f"{first_stage.artefact.manifest.name} retrieves no validation user's item, so there is nothing to rank.",
             f"llamarec train retriever --dataset {dataset} --replace",
         )
     parents = {
-        artefact.manifest.name: artefact.manifest.digest for artefact in (parent, retriever.artefact, base_artefact)
+        artefact.manifest.name: artefact.manifest.digest for artefact in (parent, first_stage.artefact, base_artefact)
     }
     recipe = {"ranker": asdict(config), "quantization": str(quantization), "parents": parents}
     states = TrainingStates(context, name, recipe)
@@ -137,7 +154,7 @@ def train(
             "quantization": str(quantization),
             "dataset": dataset,
             "base": base,
-            "retriever": retriever.artefact.manifest.name,
+            "retriever": first_stage.artefact.manifest.name,
             "vocabulary": data.vocabulary_digest(),
         },
         parents=parents,
@@ -149,11 +166,7 @@ def train(
         del adapted
         # Scored with the adapter merged, as it will be used, so that the weight fits what users get.
         merged = merge_adapter(load_base_model(base_artefact.path, device), folder)
-        scores_SK = score_examples(
-            RankingEngine(merged, encoder), validation.examples, "fit the fusion", context.report
-        )
-        found = retriever.results[Split.VALIDATION]
-        fitted = fit_weight(found.candidates.log_probabilities()[found.retrieved], scores_SK, validation.answers)
+        fitted = _fit_fusion(context, RankingEngine(merged, encoder), validation, first_stage.results[Split.VALIDATION])
         manifest.metrics.update(
             {
                 "fusion": {"weight": fitted.weight, "users": fitted.users, "ndcg@10_by_weight": fitted.ndcg_by_weight},
@@ -166,6 +179,12 @@ def train(
         )
     states.clear()
     return context.store.open(name, Kind.RANKER)
+
+
+def _fit_fusion(context: Context, engine: RankingEngine, validation: ValidationSet, found: SplitResult) -> FittedWeight:
+    """Rank all validation users whose item was retrieved, and fit the weight of the fusion on them."""
+    scores_SK = score_examples(engine, validation.examples, found.candidates.k, "fit the fusion", context.report)
+    return fit_weight(found.candidates.log_probabilities()[found.retrieved], scores_SK, validation.answers)
 
 
 def load_ranker(context: Context, name: str, data: PreparedData) -> TrainedRanker:
@@ -187,9 +206,10 @@ def load_ranker(context: Context, name: str, data: PreparedData) -> TrainedRanke
 
 def _check_parent(child: Artefact, parent: Artefact) -> None:
     if child.manifest.parents[parent.manifest.name] != parent.manifest.digest:
+        name, dataset = child.manifest.name, child.manifest.config["dataset"]
         raise LlamaRecError(
-            f"{child.manifest.name} was trained with another {parent.manifest.name} than the store holds now.",
-            f"Train it again: llamarec train ranker --dataset {child.manifest.config['dataset']} --replace",
+            f"{name} was trained with another {parent.manifest.name} than the store holds now.",
+            f"llamarec train ranker --dataset {dataset} --name {name} --replace",
         )
 
 

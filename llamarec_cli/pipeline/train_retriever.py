@@ -54,7 +54,7 @@ class SplitResult:
     @property
     def retrieved(self) -> npt.NDArray[np.int64]:
         """Indices of the users whose true item is among their candidates: the paper's valid retrieval subset."""
-        return np.flatnonzero(self.ranks_S <= self.candidates.items_SK.shape[1])
+        return np.flatnonzero(self.ranks_S <= self.candidates.k)
 
 
 @dataclass(frozen=True)
@@ -92,17 +92,27 @@ def train(
         overrides: Values over the data set's preset: the model's table for the architecture, `training` for the rest.
         max_minutes: Stop after so long.
         replace: Whether a checkpoint of that name may be replaced.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        LlamaRecError: The name is taken, the data set cannot be had or is too small, or training diverged.
+        UsageError: The configuration is wrong.
     """
     row = retriever_row(model)
     name = name or retriever_name(dataset, model)
     overrides = overrides or {}
-    context.store.refuse_taken(name, replace=replace)
-    data, parent = need_dataset(context, dataset)
+    context.store.refuse_taken(name, Kind.RETRIEVER, replace=replace)
     model_config = resolve_config(architecture_preset(dataset, row), overrides.get(row.name, {}))
     config = resolve_config(training_preset(dataset), overrides.get("training", {}))
+    data, parent = need_dataset(context, dataset)
     validation, test = held_out(data, Split.VALIDATION), held_out(data, Split.TEST)
     if not len(validation):
-        raise LlamaRecError(f"No user of {dataset} has three interactions, so nothing can be held out.")
+        raise LlamaRecError(
+            f"No user of {dataset} has three interactions, so nothing can be held out.",
+            "Use a data set with longer sequences.",
+        )
     states = TrainingStates(
         context, name, {row.name: asdict(model_config), "training": asdict(config), "parent": parent.manifest.digest}
     )
@@ -150,12 +160,24 @@ def train(
     return context.store.open(name, Kind.RETRIEVER)
 
 
-def need_retriever(context: Context, dataset: str, data: PreparedData) -> TrainedRetriever:
-    """Load the retriever of a data set, training it first where it is missing."""
+def need_retriever(
+    context: Context, dataset: str, data: PreparedData, overrides: Mapping[str, Mapping[str, Any]]
+) -> TrainedRetriever:
+    """Load the default retriever of a data set, training it first where it is missing.
+
+    Args:
+        context: Surroundings.
+        dataset: Name of the data set.
+        data: The data set.
+        overrides: As for `train`, should it come to that.
+
+    Raises:
+        LlamaRecError: It is missing and must not be trained, or is damaged, or belongs to another vocabulary.
+    """
     name = retriever_name(dataset)
     if name not in context.store:
         context.take_step(name, f"llamarec train retriever --dataset {dataset}")
-        train(context, dataset)
+        train(context, dataset, overrides=overrides)
     return load_retriever(context, name, data)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -11,7 +10,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from llamarec_cli.pipeline.context import Context
-from llamarec_cli.store.registry import writing_to
 
 
 class TrainingStates:
@@ -50,12 +48,13 @@ class TrainingStates:
 
     def save(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         """Save a state in place of the last one, which stays until the new one is whole."""
-        with writing_to(self._context.store.home):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            half = self._path.with_suffix(f".{os.getpid()}.part")
+        store = self._context.store
+        with store.scratch() as folder:
             contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-            save_file(contiguous, half, metadata={"recipe": self._recipe, "numbers": json.dumps(numbers)})
-            half.replace(self._path)
+            metadata = {"recipe": self._recipe, "numbers": json.dumps(numbers)}
+            save_file(contiguous, folder / self._path.name, metadata=metadata)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            (folder / self._path.name).replace(self._path)
 
     def clear(self) -> None:
         """Forget the state, once the checkpoint is in the store."""

@@ -76,7 +76,9 @@ def base_model_row(name: str) -> BaseModelRow:
     try:
         return BASE_MODELS[name]
     except KeyError:
-        raise LlamaRecError(f"There is no base model called {name}: {nearest(name, BASE_MODELS)}.") from None
+        raise LlamaRecError(
+            f"There is no base model called {name}: {nearest(name, BASE_MODELS)}", "llamarec train ranker --help"
+        ) from None
 
 
 class Quantization(StrEnum):
@@ -232,4 +234,6 @@ def parse_quantization(name: str | None, device: torch.device) -> Quantization:
     try:
         return Quantization(name)
     except ValueError:
-        raise UsageError(f"{name} is no quantisation: {nearest(name, list(Quantization))}.") from None
+        raise UsageError(
+            f"{name} is no quantisation: {nearest(name, list(Quantization))}", "llamarec train ranker --help"
+        ) from None

@@ -9,6 +9,7 @@ A run that was interrupted goes on from its last validation: examples follow fro
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,12 +20,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.evaluation.metrics import ndcg_at
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.adapters import adapter_parameters, add_adapter
 from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine, head_of, transformer_of
 from llamarec_cli.ranking.examples import RankingExample, TrainingExamples
 from llamarec_cli.ranking.fusion import ranks_of_answers
+from llamarec_cli.ranking.prompt import LABELS
 from llamarec_cli.snapshots import part, restore_snapshot, take_snapshot
 
 
@@ -39,10 +42,11 @@ class RankerConfig:
         lora_targets: Names of the linear maps adapted; empty for peft's choice for the architecture, which for Llama
             is the paper's, `q_proj` and `v_proj`.
         learning_rate: Of AdamW, after the warm-up.
-        warmup_steps: Steps over which the learning rate rises from 0.
+        warmup_steps: Steps over which the learning rate rises from 0; it then stays, while the official code lets it
+            fall to 0 by the end of the epoch, which a run that may stop at any time does not know.
         batch_size: Prompts a step; the paper's code uses 16 for ml-100k and 12 otherwise.
         epochs: Passes over all examples.
-        max_examples: Stop after so many examples; 0 for no limit.
+        max_examples: Examples in an epoch; 0 for all.
         validate_every: Steps between validations.
         validation_users: Users of the validation sample; 0 for all whose item was retrieved.
         patience: Stop after so many validations without a better NDCG@10.
@@ -69,6 +73,10 @@ class RankerConfig:
         counts = (self.lora_rank, self.lora_alpha, self.batch_size, self.epochs, self.validate_every, self.patience)
         if min(counts) < 1 or min(self.warmup_steps, self.max_examples, self.validation_users) < 0:
             raise ValueError("counts must be positive; warmup_steps, max_examples and validation_users may be 0")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError("seed must be from 0 to 4294967295")
+        if not all(isinstance(target, str) for target in self.lora_targets):
+            raise ValueError("lora_targets must be names")
         if not 0 <= self.lora_dropout < 1 or self.learning_rate <= 0 or self.gradient_clip <= 0:
             raise ValueError("lora_dropout must be in [0, 1), learning_rate and gradient_clip above 0")
 
@@ -269,15 +277,21 @@ class _Run:
             self._validate(sample, 0, 0, 0.0, report)
             save_state(state)
         step, seen = state.validations[-1].step, state.validations[-1].examples
+        out_of_time = step > 0 and _is_over(max_minutes, state.seconds)
         losses: list[float] = []
         torch.manual_seed(_dropout_seed(config.seed, step))
-        while not state.finished:
+        while not (state.finished or out_of_time):
             first = (step % (total // config.epochs)) * config.batch_size
             batch = [examples[index] for index in range(first, min(first + config.batch_size, available))]
             losses.append(self._step(batch, step, prompts_a_pass))
+            if not math.isfinite(losses[-1]):
+                raise LlamaRecError(
+                    f"Training diverged: the loss is {losses[-1]} after step {step + 1}.",
+                    "Lower learning_rate in the table [ranker] of a --config file.",
+                )
             step, seen = step + 1, seen + len(batch)
             seconds = time.monotonic() - began
-            out_of_time = max_minutes is not None and seconds >= 60 * max_minutes
+            out_of_time = _is_over(max_minutes, seconds)
             report(
                 Progress(
                     "train ranker", step, total, f"loss {np.mean(losses[-25:]):.3f}, {seconds / seen:.1f} s/example"
@@ -287,7 +301,7 @@ class _Run:
                 continue
             self._validate(sample, step, seen, float(np.mean(losses)), report)
             state.seconds = time.monotonic() - began
-            state.finished = step == total or out_of_time or _stale(state.validations) >= config.patience
+            state.finished = step == total or _stale(state.validations) >= config.patience
             save_state(state)
             losses.clear()
             torch.manual_seed(_dropout_seed(config.seed, step))
@@ -309,7 +323,9 @@ class _Run:
 
     def _validate(self, sample: ValidationSet, step: int, seen: int, loss: float, report: Reporter) -> None:
         self.adapted.eval()
-        scores = score_examples(RankingEngine(self.model, self.encoder), sample.examples, "validate", report)
+        scores = score_examples(
+            RankingEngine(self.model, self.encoder), sample.examples, len(LABELS), "validate", report
+        )
         ranks = ranks_of_answers(scores, sample.answers)
         retriever = ndcg_at(sample.answers + 1, 10)
         validation = RankerValidation(step, seen, loss, ndcg_at(ranks, 10), float((ranks == 1).mean()))
@@ -329,23 +345,27 @@ class _Run:
 
 
 def score_examples(
-    engine: RankingEngine, examples: Sequence[RankingExample], stage: str, report: Reporter = silent
+    engine: RankingEngine, examples: Sequence[RankingExample], k: int, stage: str, report: Reporter = silent
 ) -> npt.NDArray[np.float64]:
     """Return the verbalizer's log-probabilities of several users, S x K; minus infinity where a user has fewer.
 
     Args:
         engine: The engine.
-        examples: Histories and candidates.
+        examples: Histories and candidates, at most `k` of these a user.
+        k: Width of the result.
         stage: Name of the progress bar.
         report: Progress in users.
     """
-    widest = max((len(example.candidates) for example in examples), default=0)
-    scores = np.full((len(examples), widest), -np.inf)
+    scores = np.full((len(examples), k), -np.inf)
     for index, example in enumerate(examples):
         ranked = engine.rank(example.history.tolist(), example.candidates.tolist())
         scores[index, : len(ranked)] = ranked
         report(Progress(stage, index + 1, len(examples)))
     return scores
+
+
+def _is_over(max_minutes: float | None, seconds: float) -> bool:
+    return max_minutes is not None and seconds >= 60 * max_minutes
 
 
 def _dropout_seed(seed: int, step: int) -> int:

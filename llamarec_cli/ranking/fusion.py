@@ -37,7 +37,8 @@ def fuse(retriever_SK: Array, verbalizer_SK: Array, weight: float) -> Array:
 def ranks_of_answers(scores_SK: Array, answers_S: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
     """Return the 1-based rank of each user's true candidate; it stands behind candidates of the same score."""
     own_S1 = np.take_along_axis(scores_SK, answers_S[:, None], axis=1)
-    ranks: npt.NDArray[np.int32] = (scores_SK >= own_S1).sum(axis=1).astype(np.int32)
+    # "Not below" rather than "at least": a score that is not a number must never look like a hit.
+    ranks: npt.NDArray[np.int32] = (~(scores_SK < own_S1)).sum(axis=1).astype(np.int32)
     return ranks
 
 

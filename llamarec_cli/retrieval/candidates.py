@@ -37,6 +37,11 @@ class Candidates:
     items_SK: npt.NDArray[np.int32]
     scores_SK: npt.NDArray[np.float32]
 
+    @property
+    def k(self) -> int:
+        """Candidates a user, K."""
+        return int(self.items_SK.shape[1])
+
     def log_probabilities(self) -> npt.NDArray[np.float64]:
         """Return the log-softmax of the scores over each user's K candidates, S x K."""
         scores = self.scores_SK.astype(np.float64)
@@ -48,7 +53,7 @@ class Candidates:
 def retrieve(model: SequenceModel, histories: Sequences, k: int = DEFAULT_K, report: Reporter = silent) -> Candidates:
     """Return the top K items of each history, of which none may be empty.
 
-    Equal scores are ordered by item id.
+    Among the K, equal scores are ordered by item id.
     """
     items: list[npt.NDArray[np.int32]] = []
     scores: list[npt.NDArray[np.float32]] = []
@@ -80,7 +85,8 @@ def rank_targets(model: SequenceModel, cases: HeldOut) -> npt.NDArray[np.int32]:
 
 def _ranks_of(scores_BV: Tensor, targets_B: Tensor) -> npt.NDArray[np.int32]:
     own_B1 = scores_BV.gather(1, targets_B.to(scores_BV.device, torch.int64).unsqueeze(1))
-    ranks: npt.NDArray[np.int32] = (scores_BV >= own_B1).sum(dim=1).cpu().numpy().astype(np.int32)
+    # "Not below" rather than "at least": a score that is not a number must never look like a hit.
+    ranks: npt.NDArray[np.int32] = (~(scores_BV < own_B1)).sum(dim=1).cpu().numpy().astype(np.int32)
     return ranks
 
 

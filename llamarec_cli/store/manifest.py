@@ -74,7 +74,12 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """Digest of the artefact's payload: tensors and vocabularies, by file name."""
+        """Digest of the artefact's payload: tensors and vocabularies, by file name.
+
+        What was converted from a pinned file has that file's digest, since library versions may round otherwise.
+        """
+        if "source_sha256" in self.config:
+            return str(self.config["source_sha256"])
         lines = [f"{name} {self.files[name].sha256}\n" for name in sorted(self.files) if name.endswith(_PAYLOAD)]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -116,7 +121,10 @@ def read_manifest(folder: Path) -> Manifest:
         values["files"] = {name: FileRecord(**record) for name, record in values["files"].items()}
         return Manifest(**values)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LlamaRecError(f"The manifest {path} is damaged.", f"Remove {folder} and make it anew.") from error
+        name = folder.name.replace("--", "/")
+        raise LlamaRecError(
+            f"The manifest of {name} is damaged.", f"llamarec store remove {name}, then make it anew."
+        ) from error
 
 
 def sha256_of(path: Path) -> str:

@@ -17,12 +17,13 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import platformdirs
+from safetensors import SafetensorError
 
 from llamarec_cli.errors import LlamaRecError, UsageError, nearest
 from llamarec_cli.store.manifest import (
@@ -38,6 +39,9 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._]|-(?!-))*(?:/[a-z0-9](?:[a-z0-9._]|-(?
 
 # Opening an artefact checks the digest of files up to this size; of larger ones (a base model) only the size.
 _CHECKED_BYTES = 64 * 2**20
+
+# In staging, before the name of an artefact that was moved aside while another takes its place.
+_REPLACED = "-replaced-"
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ class Store:
         self._staging = home / "staging"
 
     def __contains__(self, name: str) -> bool:
-        return (self.path_of(name) / MANIFEST_FILE).is_file()
+        with using_home(self.home):
+            return (self.path_of(name) / MANIFEST_FILE).is_file()
 
     def path_of(self, name: str) -> Path:
         """Return where an artefact of that name is or would be.
@@ -87,7 +92,8 @@ class Store:
         """
         if not _NAME.fullmatch(name):
             raise UsageError(
-                f"{name!r} is no name: use lower-case letters, digits, '.', '_' and single '-', as in games/lrurec."
+                f"{name!r} is no name: use lower-case letters, digits, '.', '_' and single '-', as in games/lrurec.",
+                "llamarec store list",
             )
         return self._folder / name.replace("/", "--")
 
@@ -99,7 +105,7 @@ class Store:
         """
         if name not in self:
             raise LlamaRecError(
-                f"The store holds no {name}: {nearest(name, (a.manifest.name for a in self.artefacts()))}.",
+                f"The store holds no {name}: {nearest(name, (a.manifest.name for a in self.artefacts()))}",
                 "llamarec store list",
             )
         artefact = Artefact(self.path_of(name), read_manifest(self.path_of(name)))
@@ -113,11 +119,31 @@ class Store:
         return artefact
 
     def artefacts(self) -> list[Artefact]:
-        """Return every complete artefact, by name. A folder without a manifest does not exist."""
-        if not self._folder.is_dir():
-            return []
-        folders = sorted(path.parent for path in self._folder.glob(f"*/{MANIFEST_FILE}"))
-        return [Artefact(folder, read_manifest(folder)) for folder in folders]
+        """Return every complete artefact, by name.
+
+        A folder without a manifest does not exist, and one whose manifest cannot be read is left out: see `damaged`.
+        """
+        found: list[Artefact] = []
+        for folder in self._folders():
+            with suppress(LlamaRecError):
+                found.append(Artefact(folder, read_manifest(folder)))
+        return found
+
+    def damaged(self) -> list[str]:
+        """Return the names of artefacts whose manifest cannot be read."""
+        names: list[str] = []
+        for folder in self._folders():
+            try:
+                read_manifest(folder)
+            except LlamaRecError:
+                names.append(folder.name.replace("--", "/"))
+        return names
+
+    def _folders(self) -> list[Path]:
+        with using_home(self.home):
+            if not self._folder.is_dir():
+                return []
+            return sorted(path.parent for path in self._folder.glob(f"*/{MANIFEST_FILE}"))
 
     @contextmanager
     def stage(self, manifest: Manifest, *, replace: bool = False) -> Iterator[Path]:
@@ -131,18 +157,11 @@ class Store:
         Raises:
             LlamaRecError: The name is taken, or the home cannot be written.
         """
-        self.refuse_taken(manifest.name, replace=replace)
-        target = self.path_of(manifest.name)
+        self.refuse_taken(manifest.name, manifest.kind, replace=replace)
         with self.scratch() as folder:
             yield folder
-            with writing_to(self.home):
-                write_manifest(folder, manifest)
-                self._folder.mkdir(parents=True, exist_ok=True)
-                if target.exists():
-                    # Aside first, then in place: there is no moment in which a half-written artefact is visible.
-                    target.rename(folder.with_name(f"{folder.name}-replaced"))
-                folder.rename(target)
-        shutil.rmtree(folder.with_name(f"{folder.name}-replaced"), ignore_errors=True)
+            write_manifest(folder, manifest)
+            self._put(folder, manifest, replace=replace)
 
     def adopt(self, source: Path) -> None:
         """Copy a complete artefact from elsewhere into the store, under the name its manifest says.
@@ -151,42 +170,68 @@ class Store:
             LlamaRecError: The name is taken, the artefact is damaged, or the home cannot be written.
         """
         manifest = read_manifest(source)
-        self.refuse_taken(manifest.name, replace=False)
+        self.refuse_taken(manifest.name, manifest.kind, replace=False)
         with self.scratch() as folder:
             copy = Artefact(folder / "copy", manifest)
             shutil.copytree(source, copy.path)
             if damaged := self._damaged_file(copy):
-                raise LlamaRecError(f"{source} is damaged: {damaged} is not what its manifest says.")
-            self._folder.mkdir(parents=True, exist_ok=True)
-            copy.path.rename(self.path_of(manifest.name))
+                raise LlamaRecError(
+                    f"{source} is damaged: {damaged} is not what its manifest says.", "Install llamarec again."
+                )
+            self._put(copy.path, manifest, replace=False)
 
-    def refuse_taken(self, name: str, *, replace: bool) -> None:
-        """Raise if an artefact of that name exists and may not be replaced: nothing is overwritten silently."""
-        if name in self and not replace:
+    def refuse_taken(self, name: str, kind: Kind, *, replace: bool) -> None:
+        """Raise if an artefact of that name exists and may not be replaced: nothing is overwritten silently.
+
+        Raises:
+            LlamaRecError: The name is taken, or is that of an artefact of another kind.
+        """
+        if name not in self:
+            return
+        if not replace:
             raise LlamaRecError(
                 f"{name} exists already.", "Add --replace to overwrite it, or give the new one another --name."
             )
+        if name not in self.damaged() and (there := read_manifest(self.path_of(name)).kind) is not kind:
+            raise LlamaRecError(f"{name} is a {there}, which a {kind} cannot replace.", "Give another --name.")
+
+    def _put(self, folder: Path, manifest: Manifest, *, replace: bool) -> None:
+        """Rename a complete folder into its place, moving aside what is there."""
+        # Once more, since another process may have been faster.
+        self.refuse_taken(manifest.name, manifest.kind, replace=replace)
+        target = self.path_of(manifest.name)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        aside = self._staging / f"{os.getpid()}-{uuid.uuid4().hex[:8]}{_REPLACED}{target.name}"
+        if target.exists():
+            target.rename(aside)
+        try:
+            folder.rename(target)
+        except OSError:
+            if aside.exists():
+                aside.rename(target)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Yield an empty folder beside the artefacts, removed at the end unless it was renamed away."""
-        self._sweep()
-        folder = self._staging / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        with writing_to(self.home):
+        with using_home(self.home):
+            self._sweep()
+            folder = self._staging / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
             folder.mkdir(parents=True)
-        try:
-            with writing_to(self.home):
+            try:
                 yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def remove(self, name: str) -> int:
-        """Remove an artefact and return the bytes set free."""
-        artefact = Artefact(self.path_of(name), read_manifest(self.path_of(name)))
-        with writing_to(self.home), self.scratch() as folder:
+        """Remove an artefact, damaged or not, and return the bytes set free."""
+        path = self.path_of(name)
+        with self.scratch() as folder:
+            size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
             # One rename makes it vanish whole, even if the deletion behind it is interrupted.
-            artefact.path.rename(folder / "removed")
-        return artefact.manifest.bytes
+            path.rename(folder / "removed")
+        return size
 
     def children_of(self, name: str) -> list[str]:
         """Return the names of the artefacts that were made from this one."""
@@ -211,12 +256,17 @@ class Store:
         return None
 
     def _sweep(self) -> None:
-        """Remove what processes that are gone left in staging."""
+        """Tidy what processes that are gone left in staging; what one had moved aside goes back to its place."""
         if not self._staging.is_dir():
             return
         for folder in self._staging.iterdir():
             owner = folder.name.split("-")[0]
-            if owner.isdigit() and not _is_running(int(owner)):
+            if not owner.isdigit() or _is_running(int(owner)):
+                continue
+            _, moved_aside, name = folder.name.partition(_REPLACED)
+            if moved_aside and not (self._folder / name).exists():
+                folder.rename(self._folder / name)
+            else:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -230,21 +280,28 @@ def _is_running(process: int) -> bool:
     return True
 
 
-_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT}
-
-
 @contextmanager
-def writing_to(home: Path) -> Iterator[None]:
-    """Turn what the operating system says about a full disk or a forbidden folder into a sentence."""
+def using_home(home: Path) -> Iterator[None]:
+    """Turn what the operating system says about a forbidden folder or a full disk into a sentence."""
     try:
         yield
+    except SafetensorError as error:
+        if "No space left" in str(error):
+            raise _disk_full(home) from error
+        raise
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise _disk_full(home) from error
+        where = Path(error.filename) if error.filename else None
+        if error.errno in _FORBIDDEN and where and (where.is_relative_to(home) or home.is_relative_to(where)):
             raise LlamaRecError(
-                f"The disk is full: {home} could not be written.", "Free some space, then repeat the command."
-            ) from error
-        if error.errno in _UNWRITABLE and error.filename and Path(error.filename).is_relative_to(home):
-            raise LlamaRecError(
-                f"The home {home} cannot be written ({error.strerror}).", "Set LLAMAREC_HOME to a folder of yours."
+                f"The home {home} cannot be used ({error.strerror}).", "Set LLAMAREC_HOME to a folder of yours."
             ) from error
         raise
+
+
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+
+
+def _disk_full(home: Path) -> LlamaRecError:
+    return LlamaRecError(f"The disk is full: {home} could not be written.", "Free some space, then repeat the command.")

@@ -27,23 +27,32 @@ def fail(*arguments: str, stdin: str | None = None) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "sentence", "hint"),
     [
-        (("recommend", "--history", "nowhere.json"), "There is no file nowhere.json", "-"),
-        (("recommend", "--history", "."), "cannot be read", ""),
+        (("recommend", "--history", "nowhere.json"), "There is no file nowhere.json", "give - to read"),
+        (("recommend", "--history", "."), "cannot be read", "Give a JSON file"),
         (("prepare", "gmaes"), "did you mean games", "llamarec prepare"),
         (("prepare", "games", "--source", "nowhere"), "does not exist", "--source"),
-        (("train", "retriever", "--dataset", "gmaes"), "did you mean games", ""),
-        (("train", "ranker", "--dataset", "games", "--config", "nowhere.toml"), "nowhere.toml cannot be read", ""),
-        (("train", "ranker", "--dataset", "games", "--preset", "gpu"), "no preset called gpu", ""),
-        (("evaluate", "--dataset", "gmaes"), "did you mean games", ""),
+        (("train", "retriever", "--dataset", "gmaes"), "did you mean games", "llamarec prepare"),
+        (("train", "retriever", "--dataset", "games", "--seed", "-1"), "seed must be from 0", "--config"),
+        (("train", "ranker", "--dataset", "games", "--base", "smollm2"), "did you mean smollm2-135m", "--help"),
+        (("train", "ranker", "--dataset", "games", "--quantize", "int3"), "no quantisation", "--help"),
+        (
+            ("train", "ranker", "--dataset", "games", "--config", "nowhere.toml"),
+            "nowhere.toml cannot be read",
+            "--config",
+        ),
+        (("train", "ranker", "--dataset", "games", "--preset", "gpu"), "no preset called gpu", "--help"),
+        (("evaluate", "--dataset", "gmaes"), "did you mean games", "llamarec prepare"),
         (("store", "show", "games"), "The store holds no games", "llamarec store list"),
         (("store", "remove", "games"), "The store holds no games", "llamarec store list"),
-        (("store", "show", "../x"), "is no name", ""),
+        (("store", "show", "../x"), "is no name", "llamarec store list"),
     ],
 )
 def test_a_mistake_is_one_sentence(home: Path, arguments: tuple[str, ...], sentence: str, hint: str) -> None:
     result = fail(*arguments)
-    assert sentence in result.stderr
-    assert hint in result.stderr
+    said, _, hinted = result.stderr.partition("  Try: ")
+    assert said.startswith("Error: ")
+    assert sentence in said
+    assert hint in hinted
     assert not home.exists() or not list(home.rglob("*.safetensors"))
 
 
@@ -69,6 +78,12 @@ def trained(raw_folder: Path, store_with_base: Store, tmp_path: Path) -> None:
         ("train", "ranker", "--dataset", "ml-100k", "--config", str(config), "--max-examples", "2"),
     ):
         assert CliRunner().invoke(app, list(arguments), catch_exceptions=False).exit_code == 0
+
+
+def test_text_that_is_not_utf_8_is_named(home: Path) -> None:
+    result = CliRunner().invoke(app, ["recommend", "--history", "-"], input=b'["\xff"]')
+    assert result.exit_code == 1
+    assert "is not text in UTF-8" in result.stderr
 
 
 @pytest.mark.parametrize(("flag", "value"), [("--top", "0"), ("--top", "21"), ("--k", "27"), ("--k", "0")])
@@ -100,7 +115,7 @@ def test_a_home_that_cannot_be_written(raw_folder: Path, tmp_path: Path, monkeyp
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LLAMAREC_HOME", str(tmp_path / "file" / "home"))
     result = fail("prepare", "ml-100k", "--source", str(raw_folder))
-    assert "cannot be written" in result.stderr
+    assert "cannot be used" in result.stderr
     assert "LLAMAREC_HOME" in result.stderr
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import write_ring
 from typer.testing import CliRunner
 
 from llamarec_cli.cli.app import app
@@ -152,6 +153,17 @@ def test_retrievers_side_by_side(raw_folder: Path, home: Path, config: str, tmp_
         in run("evaluate", "--dataset", "ml-100k", "--compare", "sasrek", "--compare", "lrurec", code=2).stderr
     )
     run("evaluate", "--dataset", "ml-100k", "--output", str(tmp_path / "table.pdf"), code=2)
+
+
+def test_a_catalogue_smaller_than_the_candidates(store_with_base: Store, config: str, tmp_path: Path) -> None:
+    folder = write_ring(tmp_path / "small", items=25)
+    run("prepare", "ml-100k", "--source", str(folder))
+    run("train", "ranker", "--dataset", "ml-100k", "--config", config, "--max-examples", "4")
+    assert len(as_json("recommend", "--history", "-", "--dataset", "ml-100k", "--k", "5", stdin='["5"]')["items"]) == 5
+    everything = json.dumps([str(item) for item in range(1, 23)])
+    left = as_json("recommend", "--history", "-", "--dataset", "ml-100k", stdin=everything)["items"]
+    assert sorted(item["id"] for item in left) == ["23", "24", "25"]
+    assert as_json("evaluate", "--dataset", "ml-100k")["users"] == 60
 
 
 def test_missing_steps_are_taken_or_refused(raw_folder: Path, store_with_base: Store, config: str) -> None:

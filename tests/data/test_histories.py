@@ -20,6 +20,8 @@ def test_a_list_or_an_object_with_history(text: str) -> None:
         ("[null]", "Entry 1"),
         ("[true]", "Entry 1"),
         ('["Alien", {"title": 3}]', "Entry 2"),
+        ("[" * 100_000, "is no history"),
+        ("[" + "1" * 5_000 + "]", "is no history"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, sentence: str) -> None:

@@ -33,6 +33,17 @@ def test_spellings_of_one_title_agree() -> None:
     assert {normalise_title(spelling) for spelling in spellings} == {"matrix"}
 
 
+def test_the_spelling_of_the_raw_file_is_the_same_title() -> None:
+    for raw in ("Postman, The (Postino, Il) (1994)", "Misérables, Les (1995)", "Avventura, L' (1960)"):
+        assert normalise_title(raw) == normalise_title(clean_movie_title(raw))
+
+
+def test_a_title_of_punctuation_matches_no_other() -> None:
+    index = TitleIndex(["", "$ (1971)", "Fargo (1996)"], ["", "1", "2"], [0, 1, 1])
+    assert index.find("$ (1971)").item == 1
+    assert index.find("???").item is None
+
+
 @pytest.fixture
 def index() -> TitleIndex:
     titles = ["", "The Matrix (1999)", "Sabrina (1954)", "Sabrina (1995)", "Fargo (1996)", "42"]

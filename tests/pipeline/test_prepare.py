@@ -1,8 +1,9 @@
 from pathlib import Path
 
 import pytest
-from conftest import shared_data
+from conftest import shared_data, write_ring
 
+from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.prepare import prepare_dataset
 from llamarec_cli.store.registry import Store
@@ -22,14 +23,31 @@ def test_preparing_twice_gives_identical_files_manifest_included(raw_folder: Pat
     assert "manifest.json" in folders[0]
 
 
+def test_preparing_the_same_again_changes_nothing_and_other_content_is_refused(
+    raw_folder: Path, store: Store, tmp_path: Path
+) -> None:
+    prepare_dataset(Context(store, "llamarec prepare ml-100k"), "ml-100k", raw_folder)
+    first = contents(store.path_of("ml-100k"))
+    prepare_dataset(Context(store, "llamarec prepare ml-100k --source elsewhere"), "ml-100k", raw_folder)
+    assert contents(store.path_of("ml-100k")) == first
+    other = write_ring(tmp_path / "other", items=30)
+    with pytest.raises(LlamaRecError, match="exists already"):
+        prepare_dataset(Context(store, "x"), "ml-100k", other)
+    assert contents(store.path_of("ml-100k")) == first
+    prepare_dataset(Context(store, "x"), "ml-100k", other, replace=True)
+    assert contents(store.path_of("ml-100k")) != first
+    assert not list((store.home / "staging").iterdir())
+
+
 @pytest.mark.shared_data
 @pytest.mark.parametrize("name", ["beauty", "games"])
-def test_real_sets_have_the_same_bytes_twice(context: Context, name: str) -> None:
+def test_real_sets_have_the_same_bytes_twice(tmp_path: Path, name: str) -> None:
     source = shared_data(name)
-    prepare_dataset(context, name, source)
-    first = contents(context.store.path_of(name))
-    prepare_dataset(context, name, source, replace=True)
-    assert contents(context.store.path_of(name)) == first
+    stores = [Store(tmp_path / home) for home in ("one", "two")]
+    for store in stores:
+        prepare_dataset(Context(store, f"llamarec prepare {name}"), name, source)
+    one, two = (contents(store.path_of(name)) for store in stores)
+    assert one == two
 
 
 @pytest.mark.network

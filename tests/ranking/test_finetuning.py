@@ -131,3 +131,11 @@ def test_a_saved_adapter_merges_to_the_same_probabilities(
     expected = RankingEngine(adapted.get_base_model(), encoder).rank([1, 2], [3, 4, 5])
     merged = merge_adapter(load_base_model(tiny_base_folder, CPU).float(), folder)
     assert np.allclose(RankingEngine(merged, encoder).rank([1, 2], [3, 4, 5]), expected, atol=1e-4)
+
+
+@pytest.mark.gpu
+def test_nf4_trains_on_cuda(tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples) -> None:
+    model = load_base_model(tiny_base_folder, torch.device("cuda"), Quantization.NF4)
+    config = dataclasses.replace(CONFIG, max_examples=80, validate_every=4, learning_rate=5e-2)
+    _, state = train_ranker(model, encoder, examples, validation_of(examples), config, prompts_a_pass=4)
+    assert state.validations[-1].loss < state.validations[1].loss - 0.2

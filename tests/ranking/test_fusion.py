@@ -35,6 +35,10 @@ def test_ties_are_never_in_favour_of_the_answer() -> None:
     assert ranks_of_answers(scores, np.array([1, 0])).tolist() == [2, 4]
 
 
+def test_what_is_not_a_number_is_never_a_hit() -> None:
+    assert ranks_of_answers(np.full((1, 4), np.nan), np.array([0])).tolist() == [4]
+
+
 def test_noise_gets_no_weight() -> None:
     retriever, answers, generator = case()
     assert fit_weight(retriever, log_softmax(generator.normal(size=retriever.shape)), answers).weight == 0.0

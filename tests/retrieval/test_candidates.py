@@ -52,6 +52,10 @@ def test_a_tie_is_never_in_favour_of_the_target() -> None:
     assert ranks(model_with_scores(1, 1, 1, 1), histories_of([1]), [2]) == [3]
 
 
+def test_what_is_not_a_number_is_never_a_hit() -> None:
+    assert ranks(model_with_scores(float("nan"), 1, 1, float("nan")), histories_of([2]), [1])[0] > 3
+
+
 def test_a_target_in_the_history_is_missed() -> None:
     assert ranks(model_with_scores(5, 4, 3), histories_of([1, 2]), [1])[0] > 3
 

@@ -1,10 +1,12 @@
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from llamarec_cli.data.dataset import PreparedData
-from llamarec_cli.data.splits import Split, held_out, training_sequences
+from llamarec_cli.data.splits import HeldOut, Sequences, Split, held_out, training_sequences
+from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig
 from llamarec_cli.retrieval.models import retriever_row
 from llamarec_cli.retrieval.training import RetrieverState, TrainingConfig, train_retriever
@@ -65,4 +67,18 @@ def test_it_stops_early_and_returns_the_best(ring: PreparedData) -> None:
 def test_out_of_time_it_stops_at_the_next_validation(ring: PreparedData) -> None:
     _, state = train(ring, max_minutes=0.0)
     assert len(state.validations) == 1
-    assert state.finished
+    # With more time it could go on; with no more, it does nothing.
+    assert not state.finished
+    assert len(train(ring, resume=state, max_minutes=0.0)[1].validations) == 1
+
+
+def test_a_loss_that_is_not_a_number_is_a_sentence(ring: PreparedData) -> None:
+    with pytest.raises(LlamaRecError, match="diverged"):
+        train(ring, dataclasses.replace(CONFIG, learning_rate=1e30))
+
+
+def test_users_too_short_to_train_on_are_a_sentence() -> None:
+    sequences = Sequences(np.array([1, 2], dtype=np.int32), np.array([0, 1, 2]))
+    cases = HeldOut(np.arange(2), sequences, np.array([3, 3], dtype=np.int32))
+    with pytest.raises(LlamaRecError, match="No user has two interactions left"):
+        train_retriever(sequences, cases, 3, retriever_row("lrurec"), MODEL, CONFIG, device=torch.device("cpu"))

@@ -11,23 +11,26 @@ import pytest
 
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.store.downloads import fetch_url, fetch_wheel
+from llamarec_cli.store.registry import Store
 
 CONTENT = bytes(range(256)) * 40
 
 
 class _Handler(BaseHTTPRequestHandler):
     ranges: list[str | None] = []
+    tag = '"one"'
 
     def do_GET(self) -> None:
         asked = self.headers.get("Range")
         self.ranges.append(asked)
-        begin = int(re.findall(r"\d+", asked)[0]) if asked else 0
         if self.path.endswith("missing.csv"):
             self.send_error(404)
             return
-        promised = len(CONTENT) - begin
-        self.send_response(206 if asked else 200)
-        self.send_header("Content-Length", str(promised))
+        same = self.headers.get("If-Range") == self.tag
+        begin = int(re.findall(r"\d+", asked)[0]) if asked and same else 0
+        self.send_response(206 if begin else 200)
+        self.send_header("Content-Length", str(len(CONTENT) - begin))
+        self.send_header("ETag", self.tag)
         self.end_headers()
         self.wfile.write(CONTENT[begin:])
 
@@ -47,25 +50,43 @@ def address() -> Iterator[str]:
     server.server_close()
 
 
-def test_a_file_is_fetched_once(address: str, tmp_path: Path) -> None:
+def left(store: Store) -> list[str]:
+    return sorted(path.name for path in store.home.rglob("*") if path.is_file())
+
+
+def test_a_file_is_fetched_once(address: str, store: Store) -> None:
     for _ in range(2):
-        assert fetch_url(f"{address}/data.csv", tmp_path).read_bytes() == CONTENT
+        assert fetch_url(store, f"{address}/data.csv", "set-1").read_bytes() == CONTENT
     assert _Handler.ranges == [None]
-    assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
+    assert left(store) == ["data.csv"]
 
 
-def test_what_was_cut_off_goes_on(address: str, tmp_path: Path) -> None:
-    (tmp_path / "data.csv.part").write_bytes(CONTENT[:1000])
-    assert fetch_url(f"{address}/data.csv", tmp_path).read_bytes() == CONTENT
-    assert _Handler.ranges == ["bytes=1000-"]
+def test_what_was_cut_off_goes_on_if_the_file_is_still_the_same(address: str, store: Store) -> None:
+    for tag in ('"one"', '"other"'):
+        folder = store.downloads / f"set-{tag[1:-1]}"
+        folder.mkdir(parents=True)
+        # Bytes that are recognisable, to see whether they were kept.
+        (folder / "data.csv.part").write_bytes(CONTENT[:1000])
+        (folder / "data.csv.validator").write_text(tag)
+        assert fetch_url(store, f"{address}/data.csv", folder.name).read_bytes() == CONTENT
+    assert _Handler.ranges == ["bytes=1000-", "bytes=1000-"]
+    assert left(store) == ["data.csv"] * 2
 
 
-def test_a_missing_file_and_a_dead_server_are_sentences(address: str, tmp_path: Path) -> None:
+def test_without_a_promise_that_it_is_the_same_it_starts_over(address: str, store: Store) -> None:
+    folder = store.downloads / "set-1"
+    folder.mkdir(parents=True)
+    (folder / "data.csv.part").write_bytes(b"something else")
+    assert fetch_url(store, f"{address}/data.csv", "set-1").read_bytes() == CONTENT
+    assert _Handler.ranges == [None]
+
+
+def test_a_missing_file_and_a_dead_server_are_sentences(address: str, store: Store) -> None:
     with pytest.raises(LlamaRecError, match="could not be fetched"):
-        fetch_url(f"{address}/missing.csv", tmp_path)
+        fetch_url(store, f"{address}/missing.csv", "set-1")
     with pytest.raises(LlamaRecError, match="could not be fetched"):
-        fetch_url("http://127.0.0.1:9/data.csv", tmp_path)
-    assert not list(tmp_path.iterdir())
+        fetch_url(store, "http://127.0.0.1:9/data.csv", "set-1")
+    assert left(store) == []
 
 
 WHEEL = "nothing-1.0-py3-none-any.whl"
@@ -87,20 +108,18 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return hashlib.sha256((folder / WHEEL).read_bytes()).hexdigest()
 
 
-def test_a_wheel_comes_through_pip_and_is_checked(index: str, tmp_path: Path) -> None:
-    target = tmp_path / "downloads"
-    wheel = fetch_wheel("nothing", "1.0", WHEEL, index, 1000, target)
+def test_a_wheel_comes_through_pip_and_is_checked(index: str, store: Store) -> None:
+    wheel = fetch_wheel(store, "nothing", "1.0", WHEEL, index, 1000)
     assert hashlib.sha256(wheel.read_bytes()).hexdigest() == index
-    assert [path.name for path in target.iterdir()] == [WHEEL]
+    assert left(store) == [WHEEL]
 
 
-def test_a_corrupt_wheel_is_refused_and_not_kept(index: str, tmp_path: Path) -> None:
-    target = tmp_path / "downloads"
+def test_a_corrupt_wheel_is_refused_and_not_kept(index: str, store: Store) -> None:
     with pytest.raises(LlamaRecError, match="corrupt or not the pinned one"):
-        fetch_wheel("nothing", "1.0", WHEEL, "0" * 64, 1000, target)
-    assert not list(target.iterdir())
+        fetch_wheel(store, "nothing", "1.0", WHEEL, "0" * 64, 1000)
+    assert left(store) == []
 
 
-def test_a_wheel_that_the_index_lacks_is_a_sentence(index: str, tmp_path: Path) -> None:
+def test_a_wheel_that_the_index_lacks_is_a_sentence(index: str, store: Store) -> None:
     with pytest.raises(LlamaRecError, match=r"pip could not fetch absent==2\.0"):
-        fetch_wheel("absent", "2.0", "absent-2.0-py3-none-any.whl", index, 1000, tmp_path / "downloads")
+        fetch_wheel(store, "absent", "2.0", "absent-2.0-py3-none-any.whl", index, 1000)
