@@ -37,10 +37,11 @@ def _prepare(
 ) -> None:
     """Fetch or read a data set and make sequences of it: title drop, 5-core, leave-one-out."""
     from llamarec_cli.data.catalogue import catalogue_row
-    from llamarec_cli.pipeline.prepare import prepare_dataset
+    from llamarec_cli.pipeline.prepare import prepare_dataset, warn_of_difference
 
     with pipeline_context() as context:
         data = prepare_dataset(context, name, source, replace=replace)
+        warn_of_difference(context, name, data)
     if as_json:
         console.print_json(
             {
@@ -72,7 +73,3 @@ def _show(row: CatalogueRow, data: PreparedData) -> None:
     )
     if row.note:
         console.say(row.note)
-    if (data.user_count, data.item_count) != (stated.users, stated.items):
-        console.warn(
-            f"This {row.name} differs from that of {stated.stated_by}: its figures are not comparable one to one."
-        )

@@ -162,6 +162,17 @@ CATALOGUE: dict[str, CatalogueRow] = {
 }
 
 
+def difference_from_reference(name: str, users: int, items: int) -> str | None:
+    """Return a sentence where a prepared set of that name has other counts than its reference, else None."""
+    row = CATALOGUE.get(name)
+    if row is None or (users, items) == (row.counts.users, row.counts.items):
+        return None
+    return (
+        f"This {name} ({users:,} users, {items:,} items) differs from that of {row.counts.stated_by} "
+        f"({row.counts.users:,}, {row.counts.items:,}): figures are not comparable one to one."
+    )
+
+
 def catalogue_row(name: str) -> CatalogueRow:
     """Look a data set up by name.
 

@@ -21,7 +21,7 @@ from llamarec_cli.evaluation.paper import TABLE_1, TABLE_3, TWO_STAGES
 from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
 from llamarec_cli.evaluation.tables import MetricTable, metric_table
 from llamarec_cli.pipeline.context import Context
-from llamarec_cli.pipeline.prepare import need_dataset
+from llamarec_cli.pipeline.prepare import need_dataset, warn_of_difference
 from llamarec_cli.pipeline.recommend import load_both_stages
 from llamarec_cli.pipeline.train_ranker import ranker_name, retrieved_examples
 from llamarec_cli.pipeline.train_retriever import SplitResult, load_results
@@ -99,6 +99,7 @@ def evaluate(
         UsageError: A model to compare is not among those evaluated.
     """
     data, _ = need_dataset(context, dataset)
+    warn_of_difference(context, dataset, data)
     found = {
         artefact.manifest.name: load_results(artefact)[Split.TEST] for artefact in _retrievers_of(context, dataset)
     }

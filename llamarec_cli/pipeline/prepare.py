@@ -5,7 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from llamarec_cli.data.catalogue import CatalogueRow, Source, UrlSource, WheelSource, catalogue_row
+from llamarec_cli.data.catalogue import (
+    CatalogueRow,
+    Source,
+    UrlSource,
+    WheelSource,
+    catalogue_row,
+    difference_from_reference,
+)
 from llamarec_cli.data.dataset import PreparedData, load_prepared, prepare, save_prepared
 from llamarec_cli.data.readers import RawLog, UnreadableError, read_raw_log
 from llamarec_cli.errors import LlamaRecError
@@ -56,6 +63,12 @@ def prepare_dataset(context: Context, name: str, source: Path | None = None, *, 
             for path in fresh.iterdir():
                 path.rename(folder / path.name)
     return data
+
+
+def warn_of_difference(context: Context, name: str, data: PreparedData) -> None:
+    """Warn, wherever figures of a data set are shown, that it is not the one others measured on."""
+    if difference := difference_from_reference(name, data.user_count, data.item_count):
+        context.warn(difference)
 
 
 def need_dataset(context: Context, name: str) -> tuple[PreparedData, Artefact]:

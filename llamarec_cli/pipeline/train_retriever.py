@@ -18,7 +18,7 @@ from llamarec_cli.data.splits import Split, held_out, training_sequences
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.evaluation.metrics import all_metrics
 from llamarec_cli.pipeline.context import Context, best_device
-from llamarec_cli.pipeline.prepare import need_dataset
+from llamarec_cli.pipeline.prepare import need_dataset, warn_of_difference
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.retrieval.candidates import DEFAULT_K, Candidates, rank_targets, retrieve
 from llamarec_cli.retrieval.models import RETRIEVERS, SequenceModel, retriever_row
@@ -107,6 +107,7 @@ def train(
     model_config = resolve_config(architecture_preset(dataset, row), overrides.get(row.name, {}))
     config = resolve_config(training_preset(dataset), overrides.get("training", {}))
     data, parent = need_dataset(context, dataset)
+    warn_of_difference(context, dataset, data)
     validation, test = held_out(data, Split.VALIDATION), held_out(data, Split.TEST)
     if not len(validation):
         raise LlamaRecError(
