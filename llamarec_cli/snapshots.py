@@ -1,15 +1,69 @@
-"""Weights and optimiser as one flat dictionary of tensors, and back: what a training saves so that it can resume.
+"""What a training saves between its validations, so that an interrupted run ends like an uninterrupted one.
 
-Flat tensors go into safetensors files; nothing is pickled.
+Weights and optimiser become one flat dictionary of tensors, for safetensors files; nothing is pickled. No generator is
+saved: the order of examples follows from the seed, and dropout is seeded anew from (seed, step) at each validation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+Validation = TypeVar("Validation")
+
+
+@dataclass
+class TrainingState(Generic[Validation]):
+    """Everything that a run needs to go on.
+
+    Attributes:
+        tensors: Weights now (`model.*`), at the best validation (`best.*`), and AdamW's moments (`optimiser.*`).
+        validations: All validations so far.
+        seconds: Time spent so far.
+        finished: Whether nothing is left to do, however much time there is.
+    """
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    validations: list[Validation] = field(default_factory=list)
+    seconds: float = 0.0
+    finished: bool = False
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what is no tensor, as JSON would take it."""
+        return {
+            "validations": [asdict(validation) for validation in self.validations],  # type: ignore[call-overload]
+            "seconds": self.seconds,
+            "finished": self.finished,
+        }
+
+    @classmethod
+    def restore(
+        cls, validation: type[Validation], tensors: dict[str, Tensor], numbers: dict[str, Any]
+    ) -> TrainingState[Validation]:
+        """Undo `numbers`.
+
+        Args:
+            validation: The dataclass of one validation.
+            tensors: As they were.
+            numbers: What `numbers` returned.
+        """
+        validations = [validation(**values) for values in numbers["validations"]]
+        return cls(tensors, validations, numbers["seconds"], numbers["finished"])
+
+    def is_over(self, max_minutes: float | None) -> bool:
+        """Tell whether a limit of time is used up; None is no limit."""
+        return max_minutes is not None and self.seconds >= 60 * max_minutes
+
+
+def dropout_seed(seed: int, step: int) -> int:
+    """Return the seed of the generator from one validation to the next."""
+    return seed * 1_000_003 + step
+
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 

@@ -30,7 +30,7 @@ from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine
 from llamarec_cli.ranking.examples import RankingExample, TrainingExamples
 from llamarec_cli.ranking.finetuning import (
     PRESETS,
-    RankerState,
+    RankerValidation,
     ValidationSet,
     score_examples,
     train_ranker,
@@ -38,6 +38,7 @@ from llamarec_cli.ranking.finetuning import (
 from llamarec_cli.ranking.fusion import FittedWeight, fit_weight
 from llamarec_cli.ranking.prompt import MAX_HISTORY
 from llamarec_cli.retrieval.candidates import DEFAULT_K
+from llamarec_cli.snapshots import TrainingState
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
 
@@ -141,7 +142,7 @@ def train(
         config,
         prompts_a_pass=_PROMPTS_A_PASS[device.type],
         max_minutes=max_minutes,
-        resume=RankerState.restore(*saved) if saved else None,
+        resume=TrainingState.restore(RankerValidation, *saved) if saved else None,
         save_state=lambda state: states.save(state.tensors, state.numbers()),
         report=context.report,
     )

@@ -23,7 +23,8 @@ from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.retrieval.candidates import DEFAULT_K, Candidates, rank_targets, retrieve
 from llamarec_cli.retrieval.models import RETRIEVERS, SequenceModel, retriever_row
 from llamarec_cli.retrieval.presets import architecture_preset, training_preset
-from llamarec_cli.retrieval.training import RetrieverState, train_retriever
+from llamarec_cli.retrieval.training import Validation, train_retriever
+from llamarec_cli.snapshots import TrainingState
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
 
@@ -127,7 +128,7 @@ def train(
         config,
         device=best_device(),
         max_minutes=max_minutes,
-        resume=RetrieverState.restore(*saved) if saved else None,
+        resume=TrainingState.restore(Validation, *saved) if saved else None,
         save_state=lambda state: states.save(state.tensors, state.numbers()),
         report=context.report,
     )

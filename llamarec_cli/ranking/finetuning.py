@@ -3,8 +3,7 @@
 The answer is the true item's index letter and the end-of-sequence token. Only the hidden states at those two
 positions meet the output head, so full logits over the prompt never exist.
 
-A run that was interrupted goes on from its last validation: examples follow from (seed, index), dropout from
-(seed, step).
+A run that was interrupted goes on from its last validation to the same result.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine, head_of, t
 from llamarec_cli.ranking.examples import RankingExample, TrainingExamples
 from llamarec_cli.ranking.fusion import ranks_of_answers
 from llamarec_cli.ranking.prompt import LABELS
-from llamarec_cli.snapshots import part, restore_snapshot, take_snapshot
+from llamarec_cli.snapshots import TrainingState, dropout_seed, part, restore_snapshot, take_snapshot
 
 
 @dataclass(frozen=True)
@@ -133,35 +132,7 @@ class RankerValidation:
     accuracy: float
 
 
-@dataclass
-class RankerState:
-    """Everything that a run needs to go on.
-
-    Attributes:
-        tensors: Adapter now (`model.*`), at the best validation (`best.*`), and AdamW's moments (`optimiser.*`).
-        validations: All validations so far.
-        seconds: Time spent so far.
-        finished: Whether nothing is left to do.
-    """
-
-    tensors: dict[str, Tensor]
-    validations: list[RankerValidation] = field(default_factory=list)
-    seconds: float = 0.0
-    finished: bool = False
-
-    def numbers(self) -> dict[str, Any]:
-        """Return what is no tensor, as JSON would take it."""
-        return {
-            "validations": [asdict(validation) for validation in self.validations],
-            "seconds": self.seconds,
-            "finished": self.finished,
-        }
-
-    @classmethod
-    def restore(cls, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> RankerState:
-        """Undo `numbers`."""
-        validations = [RankerValidation(**values) for values in numbers["validations"]]
-        return cls(tensors, validations, numbers["seconds"], numbers["finished"])
+RankerState = TrainingState[RankerValidation]
 
 
 def answer_loss(model: Any, encoder: PromptEncoder, examples: Sequence[RankingExample]) -> Tensor:
@@ -229,7 +200,7 @@ def train_ranker(
         adapted = add_adapter(model, config.lora_rank, config.lora_alpha, config.lora_dropout, config.lora_targets)
         parameters = adapter_parameters(adapted)
         optimiser = torch.optim.AdamW(list(parameters.values()), lr=config.learning_rate, weight_decay=0.0)
-        state = RankerState({})
+        state = RankerState()
         if resume is not None:
             state = resume
             restore_snapshot(state.tensors, parameters, optimiser)
@@ -277,9 +248,9 @@ class _Run:
             self._validate(sample, 0, 0, 0.0, report)
             save_state(state)
         step, seen = state.validations[-1].step, state.validations[-1].examples
-        out_of_time = step > 0 and _is_over(max_minutes, state.seconds)
+        out_of_time = step > 0 and state.is_over(max_minutes)
         losses: list[float] = []
-        torch.manual_seed(_dropout_seed(config.seed, step))
+        torch.manual_seed(dropout_seed(config.seed, step))
         while not (state.finished or out_of_time):
             first = (step % (total // config.epochs)) * config.batch_size
             batch = [examples[index] for index in range(first, min(first + config.batch_size, available))]
@@ -290,13 +261,10 @@ class _Run:
                     "Lower learning_rate in the table [ranker] of a --config file.",
                 )
             step, seen = step + 1, seen + len(batch)
-            seconds = time.monotonic() - began
-            out_of_time = _is_over(max_minutes, seconds)
-            report(
-                Progress(
-                    "train ranker", step, total, f"loss {np.mean(losses[-25:]):.3f}, {seconds / seen:.1f} s/example"
-                )
-            )
+            state.seconds = time.monotonic() - began
+            out_of_time = state.is_over(max_minutes)
+            pace = f"loss {np.mean(losses[-25:]):.3f}, {state.seconds / seen:.1f} s an example"
+            report(Progress("train ranker", step, total, pace))
             if step % config.validate_every and step != total and not out_of_time:
                 continue
             self._validate(sample, step, seen, float(np.mean(losses)), report)
@@ -304,7 +272,7 @@ class _Run:
             state.finished = step == total or _stale(state.validations) >= config.patience
             save_state(state)
             losses.clear()
-            torch.manual_seed(_dropout_seed(config.seed, step))
+            torch.manual_seed(dropout_seed(config.seed, step))
         report(Progress("train ranker", total, total))
 
     def _step(self, batch: list[RankingExample], step: int, prompts_a_pass: int) -> float:
@@ -362,14 +330,6 @@ def score_examples(
         scores[index, : len(ranked)] = ranked
         report(Progress(stage, index + 1, len(examples)))
     return scores
-
-
-def _is_over(max_minutes: float | None, seconds: float) -> bool:
-    return max_minutes is not None and seconds >= 60 * max_minutes
-
-
-def _dropout_seed(seed: int, step: int) -> int:
-    return seed * 1_000_003 + step
 
 
 def _stale(validations: list[RankerValidation]) -> int:

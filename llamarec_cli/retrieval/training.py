@@ -1,8 +1,7 @@
 """Training a retriever: next-item prediction at every real position, early stopping on validation Recall@10.
 
 As the paper, section 4.0.4: AdamW, learning rate 1e-3, at most 500 epochs, validation every 500 steps, patience 20.
-A run that was interrupted goes on from its last validation to the same result: the order of an epoch follows from
-(seed, epoch), and the generator of dropout is seeded anew from (seed, step) after each validation.
+A run that was interrupted goes on from its last validation to the same result.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,7 +22,7 @@ from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.retrieval.batches import TrainingBatch, TrainingWindows
 from llamarec_cli.retrieval.candidates import rank_targets
 from llamarec_cli.retrieval.models import RetrieverRow
-from llamarec_cli.snapshots import part, restore_snapshot, take_snapshot
+from llamarec_cli.snapshots import TrainingState, dropout_seed, part, restore_snapshot, take_snapshot
 
 
 @dataclass(frozen=True)
@@ -76,35 +75,7 @@ class Validation:
     ndcg: float
 
 
-@dataclass
-class RetrieverState:
-    """Everything that a run needs to go on.
-
-    Attributes:
-        tensors: Weights now (`model.*`), at the best validation (`best.*`), and AdamW's moments (`optimiser.*`).
-        validations: All validations so far.
-        seconds: Time spent so far.
-        finished: Whether nothing is left to do.
-    """
-
-    tensors: dict[str, Tensor]
-    validations: list[Validation] = field(default_factory=list)
-    seconds: float = 0.0
-    finished: bool = False
-
-    def numbers(self) -> dict[str, Any]:
-        """Return what is no tensor, as JSON would take it."""
-        return {
-            "validations": [asdict(validation) for validation in self.validations],
-            "seconds": self.seconds,
-            "finished": self.finished,
-        }
-
-    @classmethod
-    def restore(cls, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> RetrieverState:
-        """Undo `numbers`."""
-        validations = [Validation(**values) for values in numbers["validations"]]
-        return cls(tensors, validations, numbers["seconds"], numbers["finished"])
+RetrieverState = TrainingState[Validation]
 
 
 def train_retriever(
@@ -166,7 +137,7 @@ class _Run:
             lr=config.learning_rate,
             fused=True,
         )
-        self.state = RetrieverState(tensors={})
+        self.state = RetrieverState()
 
     def step(self, batch: TrainingBatch) -> Tensor:
         """Take one optimiser step and return the loss, still on the device."""
@@ -211,12 +182,12 @@ def _loop(
     total = steps_an_epoch * config.epochs
     state = run.state
     done = state.validations[-1].step if state.validations else 0
-    if state.finished or (done and _is_over(max_minutes, state.seconds)):
+    if state.finished or (done and state.is_over(max_minutes)):
         return state
     began = time.monotonic() - state.seconds
     losses = torch.zeros((), device=run.device)
     counted = 0
-    torch.manual_seed(_dropout_seed(config.seed, done))
+    torch.manual_seed(dropout_seed(config.seed, done))
     for epoch in range(done // steps_an_epoch, config.epochs):
         skipped = done - epoch * steps_an_epoch
         for index, batch in enumerate(windows.epoch(config.batch_size, config.seed, epoch, run.device)):
@@ -241,21 +212,13 @@ def _loop(
             run.snapshot()
             save_state(state)
             report(_progress(run, done, total, note=_sentence(state.validations[-1], _stale(state.validations))))
-            if state.finished or _is_over(max_minutes, state.seconds):
+            if state.finished or state.is_over(max_minutes):
                 report(_progress(run, total, total))
                 return state
             losses.zero_()
             counted = 0
-            torch.manual_seed(_dropout_seed(config.seed, done))
+            torch.manual_seed(dropout_seed(config.seed, done))
     raise AssertionError("the last step of the last epoch ends the run")
-
-
-def _is_over(max_minutes: float | None, seconds: float) -> bool:
-    return max_minutes is not None and seconds >= 60 * max_minutes
-
-
-def _dropout_seed(seed: int, step: int) -> int:
-    return seed * 1_000_003 + step
 
 
 def _stale(validations: list[Validation]) -> int:

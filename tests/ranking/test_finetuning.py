@@ -14,6 +14,7 @@ from llamarec_cli.ranking.examples import TrainingExamples
 from llamarec_cli.ranking.finetuning import (
     RankerConfig,
     RankerState,
+    RankerValidation,
     ValidationSet,
     answer_loss,
     train_ranker,
@@ -105,7 +106,7 @@ def test_interrupted_and_resumed_it_ends_like_an_uninterrupted_run(
 
     def die_at_third(state: RankerState) -> None:
         tensors = {name: tensor.clone() for name, tensor in state.tensors.items()}
-        saved.append(RankerState.restore(tensors, state.numbers()))
+        saved.append(RankerState.restore(RankerValidation, tensors, state.numbers()))
         if len(saved) == 3:
             raise _KilledError
 

@@ -9,7 +9,7 @@ from llamarec_cli.data.splits import HeldOut, Sequences, Split, held_out, traini
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig
 from llamarec_cli.retrieval.models import retriever_row
-from llamarec_cli.retrieval.training import RetrieverState, TrainingConfig, train_retriever
+from llamarec_cli.retrieval.training import RetrieverState, TrainingConfig, Validation, train_retriever
 
 MODEL = LRURecConfig(width=16, blocks=1, dropout=0.1, max_length=12)
 CONFIG = TrainingConfig(batch_size=16, epochs=20, validate_every=20, learning_rate=1e-2, seed=3)
@@ -43,7 +43,7 @@ def test_interrupted_and_resumed_it_ends_like_an_uninterrupted_run(ring: Prepare
 
     with pytest.raises(_KilledError):
         train(ring, save_state=die_at_second)
-    resumed, resumed_state = train(ring, resume=RetrieverState.restore(*saved[-1]))
+    resumed, resumed_state = train(ring, resume=RetrieverState.restore(Validation, *saved[-1]))
     assert resumed_state.validations == whole_state.validations
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
