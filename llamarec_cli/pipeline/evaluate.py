@@ -23,6 +23,7 @@ from llamarec_cli.evaluation.tables import MetricTable, metric_table
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.prepare import need_dataset, warn_of_difference
 from llamarec_cli.pipeline.recommend import load_both_stages
+from llamarec_cli.pipeline.starter import install_starter, is_starter
 from llamarec_cli.pipeline.train_ranker import ranker_name, retrieved_examples
 from llamarec_cli.pipeline.train_retriever import SplitResult, load_results
 from llamarec_cli.ranking.finetuning import score_examples
@@ -100,13 +101,15 @@ def evaluate(
     """
     data, _ = need_dataset(context, dataset)
     warn_of_difference(context, dataset, data)
-    found = {
-        artefact.manifest.name: load_results(artefact)[Split.TEST] for artefact in _retrievers_of(context, dataset)
-    }
+    wanted = ranker or ranker_name(dataset)
+    retrievers = _retrievers_of(context, dataset)
+    if not retrievers and is_starter(wanted):
+        install_starter(context, data)
+        retrievers = _retrievers_of(context, dataset)
+    found = {artefact.manifest.name: load_results(artefact)[Split.TEST] for artefact in retrievers}
     if not found:
         raise LlamaRecError(f"Nothing has been trained on {dataset}.", f"llamarec train retriever --dataset {dataset}")
     ranks: dict[str, Ranks] = {_column(name): result.ranks_S for name, result in found.items()}
-    wanted = ranker or ranker_name(dataset)
     weight: float | None = None
     if ranker is not None or wanted in context.store:
         artefact = context.store.open(wanted, Kind.RANKER)
