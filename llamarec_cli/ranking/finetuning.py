@@ -85,7 +85,7 @@ class RankerConfig:
 PRESETS: dict[str, RankerConfig] = {
     "paper": RankerConfig(),
     "cpu": RankerConfig(
-        learning_rate=5e-4, warmup_steps=20, batch_size=4, validate_every=50, validation_users=100, patience=10
+        learning_rate=5e-4, warmup_steps=20, batch_size=4, validate_every=50, validation_users=60, patience=10
     ),
 }
 

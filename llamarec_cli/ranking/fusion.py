@@ -58,23 +58,19 @@ class FittedWeight:
 
 
 def fit_weight(retriever_SK: Array, verbalizer_SK: Array, answers_S: npt.NDArray[np.integer]) -> FittedWeight:
-    """Choose the smallest weight whose NDCG@10 is within one standard error of the best.
+    """Choose the weight of the best NDCG@10, if it beats the retriever alone by more than two standard errors, else 0.
 
-    The standard error is that of the paired difference to the best weight. Among a hundred validation users some
-    weight always looks better than the retriever by luck; this rule moves away from it only for more than that.
+    The standard error is that of the paired difference over users. Among a few hundred of them some weight always
+    looks better than the retriever by luck, and following luck would spoil its order.
     """
     per_user = [
         ndcg_per_user(ranks_of_answers(fuse(retriever_SK, verbalizer_SK, weight), answers_S), 10) for weight in _WEIGHTS
     ]
     means = [float(gains.mean()) if len(gains) else 0.0 for gains in per_user]
     best = int(np.argmax(means))
-    chosen = next(
-        index
-        for index, gains in enumerate(per_user)
-        if means[best] - means[index] <= _standard_error(per_user[best] - gains)
-    )
+    beats = means[best] - means[0] > 2 * _standard_error(per_user[best] - per_user[0])
     by_weight = {f"{weight:.2f}": mean for weight, mean in zip(_WEIGHTS, means, strict=True)}
-    return FittedWeight(float(round(_WEIGHTS[chosen], 2)), len(answers_S), by_weight)
+    return FittedWeight(float(round(_WEIGHTS[best], 2)) if beats else 0.0, len(answers_S), by_weight)
 
 
 def _standard_error(differences: Array) -> float:

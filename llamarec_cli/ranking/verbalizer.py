@@ -60,16 +60,13 @@ def label_token_ids(tokenizer: Encodes, prompt: str, labels: Sequence[str]) -> l
 def candidate_log_probabilities(hidden_BD: Tensor, head_VD: Tensor, label_ids: Sequence[int]) -> Tensor:
     """Return log-probabilities over the candidates: the softmax of the logits of their letters, B x K.
 
+    The product is taken in float32 whatever the model computes in: rounded to bfloat16, logits of twenty letters that
+    lie close together fall on a few values, and ties would decide the ranking.
+
     Args:
         hidden_BD: Hidden states at the last position of each prompt.
         head_VD: Weight of the output head.
         label_ids: Token id of each candidate's letter; K of them.
     """
-    logits_BK = hidden_BD @ head_VD[torch.as_tensor(label_ids, device=head_VD.device)].T
-    return torch.log_softmax(logits_BK.float(), dim=-1)
-
-
-def letter_mass(hidden_BD: Tensor, head_VD: Tensor, label_ids: Sequence[int]) -> Tensor:
-    """Return the share of the whole vocabulary's probability that lies on the labels, B values in [0, 1]."""
-    log_probabilities_BV = torch.log_softmax((hidden_BD @ head_VD.T).float(), dim=-1)
-    return log_probabilities_BV[:, list(label_ids)].exp().sum(dim=-1)
+    rows_KD = head_VD[torch.as_tensor(label_ids, device=head_VD.device)]
+    return torch.log_softmax(hidden_BD.float() @ rows_KD.float().T, dim=-1)

@@ -6,7 +6,7 @@ from conftest import byte_tokenizer
 
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.ranking.prompt import LABELS, render_prompt
-from llamarec_cli.ranking.verbalizer import candidate_log_probabilities, label_token_ids, letter_mass
+from llamarec_cli.ranking.verbalizer import candidate_log_probabilities, label_token_ids
 
 PROMPT = render_prompt(["Alien"], ["Brazil", "Heat"])
 
@@ -59,7 +59,15 @@ def test_probabilities_are_the_softmax_over_the_letters_alone() -> None:
     full = hidden @ head.T
     assert torch.allclose(ours, torch.log_softmax(full[:, [7, 3, 40]], dim=-1), atol=1e-6)
     assert torch.allclose(ours.exp().sum(-1), torch.ones(3))
-    assert torch.allclose(letter_mass(hidden, head, [7, 3, 40]), full.softmax(-1)[:, [7, 3, 40]].sum(-1))
+
+
+def test_close_logits_are_not_rounded_into_ties() -> None:
+    torch.manual_seed(0)
+    hidden = torch.randn(1, 64).to(torch.bfloat16)
+    head = (torch.randn(1, 64) * 8 + 1e-2 * torch.randn(20, 64)).to(torch.bfloat16)
+    ours = candidate_log_probabilities(hidden, head, list(range(20)))
+    assert len(ours.unique()) > len((hidden @ head.T).unique())
+    assert len(ours.unique()) == 20
 
 
 @pytest.mark.network
