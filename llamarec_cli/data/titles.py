@@ -87,8 +87,11 @@ class TitleIndex:
             if items:
                 others = tuple(self.titles[item] for item in items[1:] if self.titles[item] != self.titles[items[0]])
                 return Match(given, items[0], others)
-        near = get_close_matches(normalise_title(given), list(self._loose), n=3, cutoff=0.6)
-        return Match(given, None, tuple(self.titles[self._loose[key][0]] for key in near))
+        wanted = normalise_title(given)
+        # "Star Wars" stands in some catalogues as "Star Wars: Episode IV"; the most popular comes first.
+        longer = [key for key in self._loose if key.startswith(f"{wanted} ")] if wanted else []
+        near = list(dict.fromkeys([*longer[:2], *get_close_matches(wanted, list(self._loose), n=3, cutoff=0.6)]))
+        return Match(given, None, tuple(self.titles[self._loose[key][0]] for key in near[:3]))
 
     def _candidates(self, given: str) -> Iterator[list[int]]:
         yield self._exact.get(given, [])

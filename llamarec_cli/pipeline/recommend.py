@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llamarec_cli.data.catalogue import catalogue_row
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Sequences
 from llamarec_cli.data.titles import Match, TitleIndex
@@ -133,6 +134,8 @@ def load_both_stages(
     """
     starter = is_starter(ranker) and ranker not in context.store
     if not starter and ranker not in context.store:
+        if dataset not in context.store:
+            catalogue_row(dataset)  # raises if it is no data set at all
         raise LlamaRecError(
             f"There is no ranker {ranker} yet, and training one takes long.",
             f"llamarec train ranker --dataset {dataset} --max-minutes 30",

@@ -218,7 +218,10 @@ class Store:
         with using_home(self.home):
             self._sweep()
             folder = self._staging / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-            folder.mkdir(parents=True)
+            try:
+                folder.mkdir(parents=True)
+            except FileNotFoundError as error:  # what /proc says to whoever makes a folder there
+                raise _unusable(self.home, "no folder can be made there") from error
             try:
                 yield folder
             finally:
@@ -294,13 +297,15 @@ def using_home(home: Path) -> Iterator[None]:
             raise _disk_full(home) from error
         where = Path(error.filename) if error.filename else None
         if error.errno in _FORBIDDEN and where and (where.is_relative_to(home) or home.is_relative_to(where)):
-            raise LlamaRecError(
-                f"The home {home} cannot be used ({error.strerror}).", "Set LLAMAREC_HOME to a folder of yours."
-            ) from error
+            raise _unusable(home, error.strerror or "forbidden") from error
         raise
 
 
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+
+
+def _unusable(home: Path, reason: str) -> LlamaRecError:
+    return LlamaRecError(f"The home {home} cannot be used ({reason}).", "Set LLAMAREC_HOME to a folder of yours.")
 
 
 def _disk_full(home: Path) -> LlamaRecError:

@@ -15,6 +15,8 @@ from llamarec_cli.cli.app import app
 from llamarec_cli.data.catalogue import RECBOLE_WHEEL
 from llamarec_cli.store.registry import Store
 
+HISTORY = str(Path(__file__).parents[1] / "samples" / "hist.json")
+
 
 def fail(*arguments: str, stdin: str | None = None) -> Any:
     result = CliRunner().invoke(app, list(arguments), input=stdin)
@@ -42,6 +44,8 @@ def fail(*arguments: str, stdin: str | None = None) -> Any:
         ),
         (("train", "ranker", "--dataset", "games", "--preset", "gpu"), "no preset called gpu", "--help"),
         (("evaluate", "--dataset", "gmaes"), "did you mean games", "llamarec prepare"),
+        (("recommend", "--history", HISTORY, "--dataset", "gmaes"), "did you mean games", "llamarec prepare"),
+        (("recommend", "--history", HISTORY, "--dataset", "games"), "no ranker games/smollm2-135m", "train ranker"),
         (("store", "show", "games"), "The store holds no games", "llamarec store list"),
         (("store", "remove", "games"), "The store holds no games", "llamarec store list"),
         (("store", "show", "../x"), "is no name", "llamarec store list"),
@@ -113,10 +117,11 @@ def test_a_wrong_configuration_is_named(raw_folder: Path, home: Path, tmp_path: 
 
 def test_a_home_that_cannot_be_written(raw_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("LLAMAREC_HOME", str(tmp_path / "file" / "home"))
-    result = fail("prepare", "ml-100k", "--source", str(raw_folder))
-    assert "cannot be used" in result.stderr
-    assert "LLAMAREC_HOME" in result.stderr
+    for home in (tmp_path / "file" / "home", Path("/proc/nowhere/home")):
+        monkeypatch.setenv("LLAMAREC_HOME", str(home))
+        result = fail("prepare", "ml-100k", "--source", str(raw_folder))
+        assert "cannot be used" in result.stderr
+        assert "LLAMAREC_HOME" in result.stderr
 
 
 def test_a_corrupt_download_is_refused_and_nothing_is_kept(

@@ -73,3 +73,9 @@ def test_an_unknown_title_names_the_nearest(index: TitleIndex) -> None:
     assert match.item is None
     assert match.alternatives == ("The Matrix (1999)",)
     assert index.find("zzzzzzzzzz").alternatives == ()
+
+
+def test_a_longer_title_that_begins_alike_is_near_the_most_popular_first() -> None:
+    titles = ["", "Star Wars: Episode I (1999)", "Star Wars: Episode IV (1977)", "Stir Wars (1980)"]
+    match = TitleIndex(titles, ["", "1", "2", "3"], [0, 5, 9, 1]).find("Star Wars (1977)")
+    assert match.alternatives == ("Star Wars: Episode IV (1977)", "Star Wars: Episode I (1999)", "Stir Wars (1980)")
