@@ -31,6 +31,10 @@ class UsageError(LlamaRecError):
     exit_code = 2
 
 
+class HomeError(LlamaRecError):
+    """The store's home cannot be used or is full: trying another source would not help."""
+
+
 def nearest(wrong: str, known: Iterable[str]) -> str:
     """Return a clause like `did you mean games?`, or the list of known names when nothing is near.
 

@@ -51,7 +51,7 @@ def _evaluate(
     if output is not None:
         endings = [f".{one.value}" for one in TableFormat]
         if output.suffix not in endings:
-            raise UsageError(f"{output} should end in {', '.join(endings)}, which says how it is written.")
+            raise UsageError(f"{output} must end in {', '.join(endings)}.", "Change --output.")
         form = TableFormat(output.suffix[1:])
     with pipeline_context() as context:
         result = evaluate(context, dataset, ranker=ranker, compare=(compare[0], compare[1]) if compare else None)

@@ -89,7 +89,7 @@ def _remove(
             f"Remove those first, or: llamarec store remove {name} --force",
         )
     if not yes and not console.confirm(f"Remove {name} from {store.home}?"):
-        raise LlamaRecError(f"{name} was not removed.", f"llamarec store remove {name} --yes")
+        raise LlamaRecError(f"{name} was not removed, since nobody said yes.", f"llamarec store remove {name} --yes")
     console.say(f"Removed {name}, {console.size(store.remove(name))} freed.")
 
 

@@ -51,7 +51,7 @@ class RawFormat(StrEnum):
     MOVIELENS_CSV = "ratings.csv and movies.csv of GroupLens"
     RECBOLE_ATOMIC = "ml-100k.inter and ml-100k.item of RecBole"
     AMAZON_2014 = "ratings_*.csv and meta_*.json of the Amazon reviews"
-    TSV_PAIR = "interactions.tsv and titles.tsv, without headers"
+    TSV_PAIR = "interactions.tsv (user, item, position) and titles.tsv (item, title), without headers"
 
 
 Opener = Callable[[], bytes]
@@ -67,6 +67,7 @@ def read_raw_log(source: Path) -> RawLog:
     if not source.exists():
         raise LlamaRecError(f"The source {source} does not exist.", "Check the path given to --source.")
     known = "Known: " + "; ".join(known.value for known in RawFormat)
+    found: list[RawFormat] = []
     try:
         files = _list_files(source)
         found = _detect(files)
@@ -89,7 +90,10 @@ def read_raw_log(source: Path) -> RawLog:
         assert_never(found[0])
     except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error, zipfile.BadZipFile, UnicodeDecodeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UnreadableError(f"{source} cannot be read: {reason}.", "Fetch or export it again.") from error
+        raise UnreadableError(
+            f"{source} cannot be read as {found[0] if found else 'a data set'}: {reason}.",
+            "Fetch or export it again, in that form.",
+        ) from error
 
 
 def _list_files(source: Path) -> dict[str, Opener]:

@@ -110,8 +110,15 @@ def evaluate(
     if not found:
         raise LlamaRecError(f"Nothing has been trained on {dataset}.", f"llamarec train retriever --dataset {dataset}")
     ranks: dict[str, Ranks] = {_column(name): result.ranks_S for name, result in found.items()}
+    ranked = ranker is not None or wanted in context.store
+    known = [*ranks, *((VERBALIZER, TWO_STAGES) if ranked else ())]
+    for model in compare or ():
+        if model not in known:
+            raise UsageError(
+                f"{model} is not among the models evaluated: {nearest(model, known)}", f"Known: {', '.join(known)}."
+            )
     weight: float | None = None
-    if ranker is not None or wanted in context.store:
+    if ranked:
         artefact = context.store.open(wanted, Kind.RANKER)
         weight = artefact.manifest.metrics["fusion"]["weight"]
         retriever = artefact.manifest.config["retriever"]
@@ -199,9 +206,6 @@ def _with_ranks(result: SplitResult, new: Ranks) -> Ranks:
 
 
 def _compare(ranks: Mapping[str, Ranks], one: str, other: str) -> Comparison | None:
-    for model in (one, other):
-        if model not in ranks:
-            raise UsageError(f"{model} is not among the models evaluated: {nearest(model, ranks)}")
     if one == other:
         return None
     gains, others = gains_per_user(ranks[one]), gains_per_user(ranks[other])

@@ -15,7 +15,7 @@ from llamarec_cli.data.catalogue import (
 )
 from llamarec_cli.data.dataset import PreparedData, load_prepared, prepare, save_prepared
 from llamarec_cli.data.readers import RawLog, UnreadableError, read_raw_log
-from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.errors import HomeError, LlamaRecError
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.store.downloads import fetch_url, fetch_wheel
 from llamarec_cli.store.manifest import Kind, Manifest, sha256_of
@@ -91,6 +91,8 @@ def _read_catalogue_sources(context: Context, row: CatalogueRow) -> RawLog:
             # What arrived is not what it should be; kept, it would be read again and again.
             shutil.rmtree(context.store.downloads / folder, ignore_errors=True)
             failures.append(error.sentence)
+        except HomeError:
+            raise
         except LlamaRecError as error:
             failures.append(error.sentence)
     raise LlamaRecError(

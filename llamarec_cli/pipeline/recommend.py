@@ -20,6 +20,7 @@ from llamarec_cli.pipeline.train_retriever import TrainedRetriever, load_retriev
 from llamarec_cli.ranking.fusion import fuse
 from llamarec_cli.ranking.prompt import LABELS
 from llamarec_cli.retrieval.candidates import DEFAULT_K, retrieve
+from llamarec_cli.store.manifest import Kind
 
 DEFAULT_TOP = 10
 
@@ -88,7 +89,7 @@ def recommend(
     top = min(DEFAULT_TOP, k) if top is None else top
     if not 1 <= top <= k:
         raise UsageError(
-            f"--top must be between 1 and the number of candidates, {k}, not {top}.", "Raise --k with it, up to 26."
+            f"--top must be between 1 and the number of candidates, {k}, not {top}.", "llamarec recommend --help"
         )
     dataset = dataset or STARTER_DATASET
     data, retriever, trained = load_both_stages(context, dataset, ranker or ranker_name(dataset))
@@ -136,6 +137,8 @@ def load_both_stages(
     if not starter and ranker not in context.store:
         if dataset not in context.store:
             catalogue_row(dataset)  # raises if it is no data set at all
+        if ranker != ranker_name(dataset):
+            context.store.open(ranker, Kind.RANKER)  # raises, naming the nearest
         raise LlamaRecError(
             f"There is no ranker {ranker} yet, and training one takes long.",
             f"llamarec train ranker --dataset {dataset} --max-minutes 30",

@@ -85,4 +85,6 @@ def retriever_row(name: str) -> RetrieverRow:
     try:
         return RETRIEVERS[name]
     except KeyError:
-        raise UsageError(f"There is no retriever called {name}: {nearest(name, RETRIEVERS)}") from None
+        raise UsageError(
+            f"There is no retriever called {name}: {nearest(name, RETRIEVERS)}", f"Known: {', '.join(RETRIEVERS)}."
+        ) from None

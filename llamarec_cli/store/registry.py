@@ -25,7 +25,7 @@ from pathlib import Path
 import platformdirs
 from safetensors import SafetensorError
 
-from llamarec_cli.errors import LlamaRecError, UsageError, nearest
+from llamarec_cli.errors import HomeError, LlamaRecError, UsageError, nearest
 from llamarec_cli.store.manifest import (
     MANIFEST_FILE,
     Kind,
@@ -304,9 +304,9 @@ def using_home(home: Path) -> Iterator[None]:
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 
-def _unusable(home: Path, reason: str) -> LlamaRecError:
-    return LlamaRecError(f"The home {home} cannot be used ({reason}).", "Set LLAMAREC_HOME to a folder of yours.")
+def _unusable(home: Path, reason: str) -> HomeError:
+    return HomeError(f"The home {home} cannot be used ({reason}).", "Set LLAMAREC_HOME to a folder of yours.")
 
 
-def _disk_full(home: Path) -> LlamaRecError:
-    return LlamaRecError(f"The disk is full: {home} could not be written.", "Free some space, then repeat the command.")
+def _disk_full(home: Path) -> HomeError:
+    return HomeError(f"The disk is full: {home} could not be written.", "Free some space, then repeat the command.")
