@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -152,10 +153,11 @@ def _pip_download(requirement: str, staging: Path, stage: str, size: int, report
 
 
 def _bytes_in(folder: Path) -> int:
+    """Sum the sizes of a folder's files while another process makes and removes them."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:  # pip moved it meanwhile
-            continue
+    # os.walk passes over folders that vanish while it looks; Path.rglob would raise.
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += (Path(parent) / name).stat().st_size
     return total

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.store.downloads import fetch_url, fetch_wheel
+from llamarec_cli.store.downloads import _bytes_in, fetch_url, fetch_wheel
 from llamarec_cli.store.registry import Store
 
 CONTENT = bytes(range(256)) * 40
@@ -123,3 +124,23 @@ def test_a_corrupt_wheel_is_refused_and_not_kept(index: str, store: Store) -> No
 def test_a_wheel_that_the_index_lacks_is_a_sentence(index: str, store: Store) -> None:
     with pytest.raises(LlamaRecError, match=r"pip could not fetch absent==2\.0"):
         fetch_wheel(store, "absent", "2.0", "absent-2.0-py3-none-any.whl", index, 1000)
+
+
+def test_folders_that_come_and_go_are_counted_without_complaint(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def busy() -> None:
+        while not stop.is_set():
+            folder = tmp_path / "pip-unpack"
+            (folder / "deep").mkdir(parents=True)
+            (folder / "deep" / "file").write_bytes(b"x")
+            shutil.rmtree(folder)
+
+    thread = threading.Thread(target=busy)
+    thread.start()
+    try:
+        for _ in range(2000):
+            assert _bytes_in(tmp_path) in (0, 1)
+    finally:
+        stop.set()
+        thread.join()
