@@ -1,4 +1,6 @@
-"""Configurations found for each data set and retriever, as data. What is not here takes the classes' defaults.
+"""Configurations for each data set and retriever, as data. What is not here takes the classes' defaults.
+
+Lengths and batch sizes are the paper's; the dropout rates are first guesses within its grid and have not been searched.
 
 The paper reads at most 200 items on ml-100k and 50 elsewhere (section 4.0.4), and searches weight decay {0, 0.01} and
 dropout {0.1 ... 0.5}; batch sizes are those of its code.
