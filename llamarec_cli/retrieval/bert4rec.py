@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from llamarec_cli.retrieval.attention import Ragged, SelfAttention
 from llamarec_cli.retrieval.batches import TrainingBatch
+from llamarec_cli.retrieval.dropout import Dropout
 from llamarec_cli.retrieval.loss import catalogue_cross_entropy
 
 
@@ -67,7 +68,7 @@ class BERT4Rec(nn.Module):
         # One more than a history, for the mask behind it.
         self.position = nn.Embedding(config.max_length + 1, config.width)
         self.input_norm = nn.LayerNorm(config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(BERT4RecBlock(config) for _ in range(config.blocks))
         # Equation 7: a projection before the tied embeddings.
         self.project = nn.Sequential(nn.Linear(config.width, config.width), nn.GELU(), nn.LayerNorm(config.width))
@@ -132,7 +133,7 @@ class BERT4RecBlock(nn.Module):
             nn.Linear(config.width, 4 * config.width), nn.GELU(), nn.Linear(4 * config.width, config.width)
         )
         self.feed_forward_norm = nn.LayerNorm(config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x_RD: Tensor, ragged: Ragged) -> Tensor:
         """Map R x D to R x D."""

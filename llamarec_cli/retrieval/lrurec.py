@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from llamarec_cli.retrieval.batches import TrainingBatch
+from llamarec_cli.retrieval.dropout import Dropout
 from llamarec_cli.retrieval.loss import catalogue_cross_entropy
 
 
@@ -85,7 +86,7 @@ class LRURec(nn.Module):
         self.config = config
         self.embedding = nn.Embedding(item_count + 1, config.width)
         self.embedding_norm = nn.LayerNorm(config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(LRUBlock(config) for _ in range(config.blocks))
         self.item_bias = nn.Parameter(torch.zeros(item_count + 1))
         self._initialise()
@@ -99,7 +100,7 @@ class LRURec(nn.Module):
         Returns:
             Hidden states, P x D, in the packed order.
         """
-        x_PD: Tensor = self.embedding_norm(self.dropout(self.embedding(items.data)))
+        x_PD = self._embed(items)
         step_sizes = items.batch_sizes.tolist()
         for block in self.blocks:
             x_PD = block(x_PD, step_sizes)
@@ -111,8 +112,13 @@ class LRURec(nn.Module):
 
     def user_vectors(self, histories: PackedSequence) -> Tensor:
         """Return the hidden state after each history's last item, B x D, in the order the histories were given."""
-        x_PD: Tensor = self(histories)
-        return x_PD[last_positions(histories)]
+        x_PD = self._embed(histories)
+        step_sizes = histories.batch_sizes.tolist()
+        *before, last = self.blocks
+        for block in before:
+            x_PD = block(x_PD, step_sizes)
+        assert isinstance(last, LRUBlock)
+        return last.at(x_PD, step_sizes, last_positions(histories))
 
     def start(self) -> LRURecState:
         """Return the state of an empty history."""
@@ -138,6 +144,10 @@ class LRURec(nn.Module):
             hidden.append(after_H)
         return LRURecState(tuple(hidden), x_D)
 
+    def _embed(self, items: PackedSequence) -> Tensor:
+        x_PD: Tensor = self.embedding_norm(self.dropout(self.embedding(items.data)))
+        return x_PD
+
     @torch.no_grad()
     def _initialise(self) -> None:
         """Truncated normal everywhere but in norms and in the recurrence's own parameters, as in the official code."""
@@ -156,11 +166,15 @@ class LRUBlock(nn.Module):
         self.widen = nn.Linear(config.width, 4 * config.width)
         self.narrow = nn.Linear(4 * config.width, config.width)
         self.feed_forward_norm = nn.LayerNorm(config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x_PD: Tensor, step_sizes: list[int]) -> Tensor:
         """Map P x D to P x D; `step_sizes[t]` sequences reach step t."""
         return self._finish(x_PD, self.unit(x_PD, step_sizes))
+
+    def at(self, x_PD: Tensor, step_sizes: list[int], ends_B: Tensor) -> Tensor:
+        """Return only the rows `ends_B` of what `forward` returns: behind the recurrence, no other row is computed."""
+        return self._finish(x_PD[ends_B], self.unit.at(x_PD, step_sizes, ends_B))
 
     def advance(self, x_D: Tensor, hidden_H: Tensor) -> tuple[Tensor, Tensor]:
         """Take one step of one sequence: D values and the hidden channels in, the same out."""
@@ -201,14 +215,20 @@ class LinearRecurrentUnit(nn.Module):
         """Map P x D to P x D through the recurrence."""
         return self._leave(diagonal_scan(self._enter(x_PD), self.decay(), step_sizes))
 
+    def at(self, x_PD: Tensor, step_sizes: list[int], ends_B: Tensor) -> Tensor:
+        """Return only the rows `ends_B` of what `forward` returns."""
+        return self._leave(diagonal_scan(self._enter(x_PD), self.decay(), step_sizes)[ends_B])
+
     def advance(self, x_D: Tensor, hidden_H: Tensor) -> tuple[Tensor, Tensor]:
         """Take one step of one sequence."""
         hidden_H = self.decay() * hidden_H + self._enter(x_D)
         return self._leave(hidden_H), hidden_H
 
     def _enter(self, x: Tensor) -> Tensor:
-        pairs = self.enter(x).unflatten(-1, (-1, 2)) * torch.exp(self.gamma_log).unsqueeze(-1)
-        return torch.view_as_complex(pairs)
+        # gamma scales the map rather than its many outputs; each channel is a (real, imaginary) pair.
+        gamma_2H = torch.exp(self.gamma_log).repeat_interleave(2)
+        pairs = nn.functional.linear(x, self.enter.weight * gamma_2H.unsqueeze(1), self.enter.bias * gamma_2H)
+        return torch.view_as_complex(pairs.unflatten(-1, (-1, 2)))
 
     def _leave(self, h: Tensor) -> Tensor:
         out: Tensor = self.leave(torch.view_as_real(h).flatten(-2))

@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from llamarec_cli.retrieval.attention import Ragged
 from llamarec_cli.retrieval.batches import TrainingBatch
+from llamarec_cli.retrieval.dropout import Dropout
 from llamarec_cli.retrieval.loss import catalogue_cross_entropy
 
 
@@ -55,7 +56,7 @@ class NARM(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(item_count + 1, config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.gru = nn.GRU(config.width, config.width)
         # Equation 8: the weight of state j for position t is v . sigmoid(A1 h_t + A2 h_j).
         self.query = nn.Linear(config.width, config.width, bias=False)

@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from llamarec_cli.retrieval.attention import Ragged, SelfAttention
 from llamarec_cli.retrieval.batches import TrainingBatch
+from llamarec_cli.retrieval.dropout import Dropout
 from llamarec_cli.retrieval.loss import catalogue_cross_entropy
 
 
@@ -60,7 +61,7 @@ class SASRec(nn.Module):
         self.config = config
         self.embedding = nn.Embedding(item_count + 1, config.width)
         self.position = nn.Embedding(config.max_length, config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(SASRecBlock(config) for _ in range(config.blocks))
         self.final_norm = nn.LayerNorm(config.width)
         self.item_bias = nn.Parameter(self.embedding.weight.new_zeros(item_count + 1))
@@ -100,10 +101,10 @@ class SASRecBlock(nn.Module):
         self.feed_forward = nn.Sequential(
             nn.Linear(config.width, config.width),
             nn.ReLU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(config.width, config.width),
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x_RD: Tensor, ragged: Ragged) -> Tensor:
         """Map R x D to R x D."""
