@@ -17,7 +17,7 @@ Config = TypeVar("Config")
 
 
 # The tables a configuration file may hold: one for each dataclass.
-TABLES = ("lrurec", "sasrec", "bert4rec", "narm", "training", "ranker")
+TABLES = ("lrurec", "sasrec", "bert4rec", "narm", "popularity", "ensemble", "training", "ranker")
 
 
 def read_config(path: Path | None) -> dict[str, dict[str, Any]]:

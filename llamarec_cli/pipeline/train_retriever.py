@@ -1,7 +1,8 @@
-"""`train retriever`: train a sequential recommender on a prepared data set, and keep the candidates it retrieves."""
+"""`train retriever`: make a sequential recommender for a prepared data set, and keep the candidates it retrieves."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,9 +22,10 @@ from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.prepare import need_dataset, warn_of_difference
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.retrieval.candidates import DEFAULT_K, Candidates, rank_targets, retrieve
-from llamarec_cli.retrieval.models import RETRIEVERS, SequenceModel, retriever_row
+from llamarec_cli.retrieval.models import RetrieverRow, build, describe, retriever_row
 from llamarec_cli.retrieval.presets import architecture_preset, training_preset
-from llamarec_cli.retrieval.training import Validation, train_retriever
+from llamarec_cli.retrieval.scoring import Fitting, Retriever, SequenceModel
+from llamarec_cli.retrieval.training import RetrieverState, TrainingConfig, Validation, train_retriever
 from llamarec_cli.snapshots import TrainingState
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
@@ -68,7 +70,7 @@ class TrainedRetriever:
         artefact: Where it came from.
     """
 
-    model: SequenceModel
+    model: Retriever
     results: dict[Split, SplitResult]
     artefact: Artefact
 
@@ -83,7 +85,7 @@ def train(
     max_minutes: float | None = None,
     replace: bool = False,
 ) -> Artefact:
-    """Train a retriever and save it with its ranks and candidates.
+    """Make a retriever and save it with its ranks and candidates.
 
     Args:
         context: Surroundings.
@@ -103,54 +105,47 @@ def train(
     """
     row = retriever_row(model)
     name = name or retriever_name(dataset, model)
-    overrides = overrides or {}
     context.store.refuse_taken(name, Kind.RETRIEVER, replace=replace)
-    model_config = resolve_config(architecture_preset(dataset, row), overrides.get(row.name, {}))
-    config = resolve_config(training_preset(dataset), overrides.get("training", {}))
+    model_config = resolve_config(architecture_preset(dataset, row), (overrides or {}).get(row.name, {}))
+    config = resolve_config(training_preset(dataset, row), (overrides or {}).get("training", {}))
     data, parent = need_dataset(context, dataset)
     warn_of_difference(context, dataset, data)
-    validation, test = held_out(data, Split.VALIDATION), held_out(data, Split.TEST)
-    if not len(validation):
+    if not len(held_out(data, Split.VALIDATION)):
         raise LlamaRecError(
             f"No user of {dataset} has three interactions, so nothing can be held out.",
             "Use a data set with longer sequences.",
         )
-    states = TrainingStates(
-        context, name, {row.name: asdict(model_config), "training": asdict(config), "parent": parent.manifest.digest}
-    )
-    saved = states.load()
-    trained, state = train_retriever(
-        training_sequences(data),
-        validation,
-        data.item_count,
-        row,
-        model_config,
-        config,
-        device=best_device(),
-        max_minutes=max_minutes,
-        resume=TrainingState.restore(Validation, *saved) if saved else None,
-        save_state=lambda state: states.save(state.tensors, state.numbers()),
-        report=context.report,
-    )
+    states: TrainingStates | None = None
+    trained: Retriever
+    parents: dict[str, str] = {}
+    began = time.monotonic()
+    if row.is_neural:
+        recipe = {row.name: asdict(model_config), "training": asdict(config), "parent": parent.manifest.digest}
+        states = TrainingStates(context, name, recipe)
+        trained, state = run_training(context, data, row, model_config, config, states, max_minutes=max_minutes)
+        made = {"steps": state.validations[-1].step, "minutes": round(state.seconds / 60, 1)}
+    else:
+        trained, parents = _fit(context, dataset, data, row, model_config, overrides or {})
+        made = {"minutes": round((time.monotonic() - began) / 60, 1)}
     results = {
         split: SplitResult(rank_targets(trained, cases), retrieve(trained, cases.histories, report=context.report))
-        for split, cases in ((Split.VALIDATION, validation), (Split.TEST, test))
+        for split in Split
+        for cases in (held_out(data, split),)
     }
     manifest = Manifest(
         name=name,
         kind=Kind.RETRIEVER,
         config={
-            row.name: asdict(model_config),
-            "training": asdict(config),
+            **describe(trained),
+            **({"training": asdict(config)} if row.is_neural else {}),
             "dataset": dataset,
             "vocabulary": data.vocabulary_digest(),
         },
-        parents={dataset: parent.manifest.digest},
+        parents={dataset: parent.manifest.digest, **parents},
         metrics={
             **{str(split): all_metrics(result.ranks_S) for split, result in results.items()},
             "recall@20": {split: float(np.mean(result.ranks_S <= DEFAULT_K)) for split, result in results.items()},
-            "steps": state.validations[-1].step,
-            "minutes": round(state.seconds / 60, 1),
+            **made,
             "device": str(best_device()),
         },
         command=context.command,
@@ -158,28 +153,93 @@ def train(
     with context.store.stage(manifest, replace=replace) as folder:
         save_file(trained.state_dict(), folder / _WEIGHTS_FILE)
         save_arrays(_as_arrays(results), folder / _CANDIDATES_FILE)
-    states.clear()
+    if states:
+        states.clear()
     return context.store.open(name, Kind.RETRIEVER)
 
 
+def run_training(
+    context: Context,
+    data: PreparedData,
+    row: RetrieverRow,
+    model_config: Any,
+    config: TrainingConfig,
+    states: TrainingStates,
+    *,
+    max_minutes: float | None = None,
+    max_steps: int | None = None,
+) -> tuple[SequenceModel, RetrieverState]:
+    """Train a neural retriever from where its saved state stands, and save the state at each validation."""
+    saved = states.load()
+    return train_retriever(
+        training_sequences(data),
+        held_out(data, Split.VALIDATION),
+        data.item_count,
+        row,
+        model_config,
+        config,
+        device=best_device(),
+        max_minutes=max_minutes,
+        max_steps=max_steps,
+        resume=TrainingState.restore(Validation, *saved) if saved else None,
+        save_state=lambda state: states.save(state.tensors, state.numbers()),
+        report=context.report,
+    )
+
+
+def _fit(
+    context: Context,
+    dataset: str,
+    data: PreparedData,
+    row: RetrieverRow,
+    model_config: Any,
+    overrides: Mapping[str, Mapping[str, Any]],
+) -> tuple[Retriever, dict[str, str]]:
+    """Make a retriever that is not trained by gradient; return it with the checkpoints it was made over."""
+    parents: dict[str, str] = {}
+
+    def trained(model: str) -> Retriever:
+        found = need_retriever(context, dataset, data, overrides, model=model)
+        parents[found.artefact.manifest.name] = found.artefact.manifest.digest
+        return found.model
+
+    fitting = Fitting(
+        training_sequences(data),
+        held_out(data, Split.VALIDATION),
+        data.item_count,
+        trained,
+        best_device(),
+        context.report,
+    )
+    made: Any = row.model
+    return made.fit(model_config, fitting).cpu().eval(), parents
+
+
 def need_retriever(
-    context: Context, dataset: str, data: PreparedData, overrides: Mapping[str, Mapping[str, Any]]
+    context: Context,
+    dataset: str,
+    data: PreparedData,
+    overrides: Mapping[str, Mapping[str, Any]],
+    *,
+    model: str = DEFAULT_RETRIEVER,
 ) -> TrainedRetriever:
-    """Load the default retriever of a data set, training it first where it is missing.
+    """Load a retriever of a data set by the name of its row, training it first where it is missing.
 
     Args:
         context: Surroundings.
         dataset: Name of the data set.
         data: The data set.
         overrides: As for `train`, should it come to that.
+        model: A name of `RETRIEVERS`.
 
     Raises:
         LlamaRecError: It is missing and must not be trained, or is damaged, or belongs to another vocabulary.
     """
-    name = retriever_name(dataset)
+    name = retriever_name(dataset, retriever_row(model).name)
     if name not in context.store:
-        context.take_step(name, f"llamarec train retriever --dataset {dataset}")
-        train(context, dataset, overrides=overrides)
+        choice = "" if model == DEFAULT_RETRIEVER else f" --model {model}"
+        context.take_step(name, f"llamarec train retriever --dataset {dataset}{choice}")
+        train(context, dataset, model=model, overrides=overrides)
     return load_retriever(context, name, data)
 
 
@@ -191,8 +251,7 @@ def load_retriever(context: Context, name: str, data: PreparedData) -> TrainedRe
     """
     artefact = context.store.open(name, Kind.RETRIEVER)
     check_vocabulary(artefact, data)
-    row = next(row for row in RETRIEVERS.values() if row.name in artefact.manifest.config)
-    model = row.model(data.item_count, row.config(**artefact.manifest.config[row.name]))
+    model = build(artefact.manifest.config, data.item_count)
     model.load_state_dict(load_file(artefact.path / _WEIGHTS_FILE))
     return TrainedRetriever(model.eval(), load_results(artefact), artefact)
 

@@ -19,6 +19,7 @@ from llamarec_cli.retrieval.attention import Ragged, SelfAttention
 from llamarec_cli.retrieval.batches import TrainingBatch
 from llamarec_cli.retrieval.dropout import Dropout
 from llamarec_cli.retrieval.loss import catalogue_cross_entropy
+from llamarec_cli.retrieval.scoring import SequenceModel
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class BERT4RecConfig:
             raise ValueError("mask_share must be between 0 and 1, last_only_share from 0 to 1")
 
 
-class BERT4Rec(nn.Module):
+class BERT4Rec(SequenceModel):
     """The whole model.
 
     Args:

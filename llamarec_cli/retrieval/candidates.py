@@ -15,8 +15,7 @@ from torch import Tensor
 
 from llamarec_cli.data.splits import HeldOut, Sequences
 from llamarec_cli.progress import Progress, Reporter, silent
-from llamarec_cli.retrieval.batches import pack_histories
-from llamarec_cli.retrieval.models import SequenceModel
+from llamarec_cli.retrieval.scoring import Retriever
 
 # The paper's K.
 DEFAULT_K = 20
@@ -50,14 +49,14 @@ class Candidates:
         return result
 
 
-def retrieve(model: SequenceModel, histories: Sequences, k: int = DEFAULT_K, report: Reporter = silent) -> Candidates:
+def retrieve(model: Retriever, histories: Sequences, k: int = DEFAULT_K, report: Reporter = silent) -> Candidates:
     """Return the top K items of each history, of which none may be empty.
 
     Among the K, equal scores are ordered by item id.
     """
     items: list[npt.NDArray[np.int32]] = []
     scores: list[npt.NDArray[np.float32]] = []
-    for users in _chunks(len(histories)):
+    for users in user_chunks(len(histories)):
         scores_BV = _masked_scores(model, histories, users)
         top = torch.topk(scores_BV, min(k, scores_BV.shape[1] - 1), dim=1)
         chosen_items, chosen_scores = top.indices.cpu().numpy().astype(np.int32), top.values.cpu().numpy()
@@ -70,40 +69,46 @@ def retrieve(model: SequenceModel, histories: Sequences, k: int = DEFAULT_K, rep
     return Candidates(np.concatenate(items), np.concatenate(scores))
 
 
-def rank_targets(model: SequenceModel, cases: HeldOut) -> npt.NDArray[np.int32]:
+def rank_targets(model: Retriever, cases: HeldOut) -> npt.NDArray[np.int32]:
     """Return the 1-based rank of each true item among all items that are not in the history; S entries.
 
     The true item stands behind items of the same score. One that is in the history itself counts as missed: its rank
     is beyond the whole catalogue.
     """
     ranks = [
-        _ranks_of(_masked_scores(model, cases.histories, users), torch.from_numpy(cases.targets_S[users]))
-        for users in _chunks(len(cases))
+        ranks_of(_masked_scores(model, cases.histories, users), cases.targets_S[users])
+        for users in user_chunks(len(cases))
     ]
     return np.concatenate(ranks) if ranks else np.empty(0, dtype=np.int32)
 
 
-def _ranks_of(scores_BV: Tensor, targets_B: Tensor) -> npt.NDArray[np.int32]:
-    own_B1 = scores_BV.gather(1, targets_B.to(scores_BV.device, torch.int64).unsqueeze(1))
+def ranks_of(scores_BV: Tensor, targets_B: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return the 1-based rank of one item a user, behind items of the same score."""
+    targets_B1 = torch.from_numpy(targets_B).to(scores_BV.device, torch.int64).unsqueeze(1)
+    own_B1 = scores_BV.gather(1, targets_B1)
     # "Not below" rather than "at least": a score that is not a number must never look like a hit.
     ranks: npt.NDArray[np.int32] = (~(scores_BV < own_B1)).sum(dim=1).cpu().numpy().astype(np.int32)
     return ranks
 
 
-def _chunks(count: int) -> list[npt.NDArray[np.int64]]:
+def user_chunks(count: int) -> list[npt.NDArray[np.int64]]:
+    """Cut the users 0 ... count - 1 into pieces that are scored at once."""
     return [np.arange(begin, min(begin + _USERS, count)) for begin in range(0, count, _USERS)]
 
 
-@torch.inference_mode()
-def _masked_scores(model: SequenceModel, histories: Sequences, users_B: npt.NDArray[np.int64]) -> Tensor:
-    """Score B users, B x V, with minus infinity for padding and for every item of the whole history."""
-    model.eval()
-    device = model.item_bias.device
-    packed = pack_histories(histories, users_B, model.config.max_length, device)
-    scores_BV = torch.addmm(model.item_bias, model.user_vectors(packed), model.embedding.weight.T)
+def mask_history(scores_BV: Tensor, histories: Sequences, users_B: npt.NDArray[np.int64]) -> None:
+    """Write minus infinity, in place, over padding and every item of the whole history."""
     begins, ends = histories.offsets_S[users_B], histories.offsets_S[users_B + 1]
     rows = np.repeat(np.arange(len(users_B)), ends - begins)
     seen = np.concatenate([histories[user] for user in users_B]).astype(np.int64)
+    device = scores_BV.device
     scores_BV[torch.from_numpy(rows).to(device), torch.from_numpy(seen).to(device)] = -torch.inf
     scores_BV[:, 0] = -torch.inf
+
+
+@torch.inference_mode()
+def _masked_scores(model: Retriever, histories: Sequences, users_B: npt.NDArray[np.int64]) -> Tensor:
+    model.eval()
+    scores_BV = model.score(histories, users_B)
+    mask_history(scores_BV, histories, users_B)
     return scores_BV

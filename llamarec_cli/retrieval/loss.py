@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Rows of logits that are alive at once; chosen so that rows x 12,000 items stay in a CPU's caches.
-_ROWS = 128
+# Logits that are alive at once, so that they stay in a CPU's caches.
+_LOGITS = 800_000
 
 
 def catalogue_cross_entropy(x_PD: Tensor, embedding_VD: Tensor, bias_V: Tensor, targets_P: Tensor) -> Tensor:
@@ -36,8 +36,9 @@ class _CatalogueCrossEntropy(torch.autograd.Function):
         embedding_gradient = torch.zeros_like(embedding_VD)
         bias_gradient = torch.zeros_like(bias_V)
         total = x_PD.new_zeros(())
-        for begin in range(0, len(x_PD), _ROWS):
-            rows = slice(begin, begin + _ROWS)
+        rows_at_once = max(1, _LOGITS // len(bias_V))
+        for begin in range(0, len(x_PD), rows_at_once):
+            rows = slice(begin, begin + rows_at_once)
             targets = targets_P[rows].unsqueeze(1)
             logits = torch.addmm(bias_V, x_PD[rows], embedding_VD.T)
             logits -= logits.amax(dim=1, keepdim=True)

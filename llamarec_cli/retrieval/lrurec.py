@@ -29,6 +29,7 @@ from torch.nn.utils.rnn import PackedSequence
 from llamarec_cli.retrieval.batches import TrainingBatch
 from llamarec_cli.retrieval.dropout import Dropout
 from llamarec_cli.retrieval.loss import catalogue_cross_entropy
+from llamarec_cli.retrieval.scoring import SequenceModel
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class LRURecState:
     vector_D: Tensor
 
 
-class LRURec(nn.Module):
+class LRURec(SequenceModel):
     """The whole model.
 
     Args:
@@ -228,7 +229,7 @@ class LinearRecurrentUnit(nn.Module):
         # gamma scales the map rather than its many outputs; each channel is a (real, imaginary) pair.
         gamma_2H = torch.exp(self.gamma_log).repeat_interleave(2)
         pairs = nn.functional.linear(x, self.enter.weight * gamma_2H.unsqueeze(1), self.enter.bias * gamma_2H)
-        return torch.view_as_complex(pairs.unflatten(-1, (-1, 2)))
+        return torch.view_as_complex(pairs.view(*pairs.shape[:-1], -1, 2))
 
     def _leave(self, h: Tensor) -> Tensor:
         out: Tensor = self.leave(torch.view_as_real(h).flatten(-2))

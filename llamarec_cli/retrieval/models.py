@@ -1,4 +1,4 @@
-"""The neural retrievers by name, and what training and evaluation ask of each.
+"""The retrievers by name.
 
 A further one is a file with its configuration and its class, and a row here.
 """
@@ -6,72 +6,51 @@ A further one is a file with its configuration and its class, and a row here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
-
-from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from llamarec_cli.errors import UsageError, nearest
-from llamarec_cli.retrieval.batches import TrainingBatch
 from llamarec_cli.retrieval.bert4rec import BERT4Rec, BERT4RecConfig
+from llamarec_cli.retrieval.ensemble import Ensemble, EnsembleConfig
 from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig
 from llamarec_cli.retrieval.narm import NARM, NARMConfig
+from llamarec_cli.retrieval.popularity import Popularity, PopularityConfig
 from llamarec_cli.retrieval.sasrec import SASRec, SASRecConfig
-
-
-class SequenceModel(Protocol):
-    """A neural sequential recommender: a module with tied item embeddings and a bias an item.
-
-    Attributes:
-        config: Its configuration; has `max_length`.
-        embedding: Item embeddings, V x D; row 0 is the padding's.
-        item_bias: V values.
-    """
-
-    config: Any
-    embedding: nn.Embedding
-    item_bias: nn.Parameter
-
-    def training_loss(self, batch: TrainingBatch) -> Tensor:
-        """Return the loss of one batch, a scalar in nats."""
-        ...
-
-    def user_vectors(self, histories: PackedSequence) -> Tensor:
-        """Return what is compared with the item embeddings after each history, B x D."""
-        ...
-
-    def eval(self) -> Any:
-        """Switch dropout off, as `nn.Module` does."""
-        ...
+from llamarec_cli.retrieval.scoring import Retriever, SequenceModel
 
 
 @dataclass(frozen=True)
 class RetrieverRow:
-    """One neural retriever.
+    """One retriever.
 
     Attributes:
         name: On the command line, in the store and as table of a configuration file.
-        title: In tables.
-        arxiv: Its paper.
         model: Its class; made from the number of items and a configuration.
         config: Class of its configuration.
+        blends: Whether it is made over another retriever, which its configuration names as `retriever` and its class
+            takes as a third argument.
     """
 
     name: str
-    title: str
-    arxiv: str
-    model: Any
+    model: type[Retriever]
     config: Any
+    blends: bool = False
+
+    @property
+    def is_neural(self) -> bool:
+        """Whether it is trained by gradient."""
+        return issubclass(self.model, SequenceModel)
 
 
 RETRIEVERS: Mapping[str, RetrieverRow] = {
     row.name: row
     for row in (
-        RetrieverRow("lrurec", "LRURec", "2310.02367", LRURec, LRURecConfig),
-        RetrieverRow("sasrec", "SASRec", "1808.09781", SASRec, SASRecConfig),
-        RetrieverRow("bert4rec", "BERT4Rec", "1904.06690", BERT4Rec, BERT4RecConfig),
-        RetrieverRow("narm", "NARM", "1711.04725", NARM, NARMConfig),
+        RetrieverRow("lrurec", LRURec, LRURecConfig),
+        RetrieverRow("sasrec", SASRec, SASRecConfig),
+        RetrieverRow("bert4rec", BERT4Rec, BERT4RecConfig),
+        RetrieverRow("narm", NARM, NARMConfig),
+        RetrieverRow("popularity", Popularity, PopularityConfig),
+        RetrieverRow("ensemble", Ensemble, EnsembleConfig, blends=True),
     )
 }
 
@@ -88,3 +67,26 @@ def retriever_row(name: str) -> RetrieverRow:
         raise UsageError(
             f"There is no retriever called {name}: {nearest(name, RETRIEVERS)}", f"Known: {', '.join(RETRIEVERS)}."
         ) from None
+
+
+def describe(model: Any) -> dict[str, Any]:
+    """Return what `build` needs to make a retriever of the same architecture: a table of the row's name."""
+    row = next(row for row in RETRIEVERS.values() if row.model is type(model))
+    table: dict[str, Any] = {row.name: asdict(model.config)}
+    if row.blends:
+        table["blended"] = describe(model.retriever)
+    return table
+
+
+def build(tables: Mapping[str, Any], item_count: int) -> Retriever:
+    """Make a retriever without its weights.
+
+    Args:
+        tables: What `describe` returned; other keys are passed over.
+        item_count: Number of items, without the padding.
+    """
+    row = next(row for row in RETRIEVERS.values() if row.name in tables)
+    parts = [build(tables["blended"], item_count)] if row.blends else []
+    make: Any = row.model
+    result: Retriever = make(item_count, row.config(**tables[row.name]), *parts)
+    return result

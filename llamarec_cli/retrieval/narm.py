@@ -21,6 +21,7 @@ from llamarec_cli.retrieval.attention import Ragged
 from llamarec_cli.retrieval.batches import TrainingBatch
 from llamarec_cli.retrieval.dropout import Dropout
 from llamarec_cli.retrieval.loss import catalogue_cross_entropy
+from llamarec_cli.retrieval.scoring import SequenceModel
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class NARMConfig:
             raise ValueError("dropout must be at least 0 and below 1")
 
 
-class NARM(nn.Module):
+class NARM(SequenceModel):
     """The whole model.
 
     Args:

@@ -25,15 +25,19 @@ _ARCHITECTURE: dict[tuple[str, str], dict[str, Any]] = {
     ("games", "lrurec"): {"dropout": 0.5},
 }
 
+# (data set, retriever) -> fields of the training that differ from its defaults.
+_TRAINING: dict[tuple[str, str], dict[str, Any]] = {}
+
 
 def architecture_preset(dataset: str, row: RetrieverRow) -> Any:
     """Return the configuration of a retriever's architecture for a data set."""
     defaults = row.config()
-    found = {"max_length": _MAX_LENGTH.get(dataset, defaults.max_length), **_ARCHITECTURE.get((dataset, row.name), {})}
-    return replace(defaults, **found)
+    length = {"max_length": _MAX_LENGTH[dataset]} if row.is_neural and dataset in _MAX_LENGTH else {}
+    return replace(defaults, **length, **_ARCHITECTURE.get((dataset, row.name), {}))
 
 
-def training_preset(dataset: str) -> TrainingConfig:
+def training_preset(dataset: str, row: RetrieverRow) -> TrainingConfig:
     """Return the configuration of a retriever's training for a data set."""
     defaults = TrainingConfig()
-    return replace(defaults, batch_size=_BATCH_SIZE.get(dataset, defaults.batch_size))
+    found = {"batch_size": _BATCH_SIZE.get(dataset, defaults.batch_size), **_TRAINING.get((dataset, row.name), {})}
+    return replace(defaults, **found)

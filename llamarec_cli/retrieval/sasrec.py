@@ -21,6 +21,7 @@ from llamarec_cli.retrieval.attention import Ragged, SelfAttention
 from llamarec_cli.retrieval.batches import TrainingBatch
 from llamarec_cli.retrieval.dropout import Dropout
 from llamarec_cli.retrieval.loss import catalogue_cross_entropy
+from llamarec_cli.retrieval.scoring import SequenceModel
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class SASRecConfig:
             raise ValueError("dropout must be at least 0 and below 1")
 
 
-class SASRec(nn.Module):
+class SASRec(SequenceModel):
     """The whole model.
 
     Args:

@@ -1,11 +1,14 @@
 """Training a retriever: next-item prediction at every real position, early stopping on validation Recall@10.
 
 As the paper, section 4.0.4: AdamW, learning rate 1e-3, at most 500 epochs, validation every 500 steps, patience 20.
+Beyond the paper, and off by default, what is validated and kept may be a moving average of the weights.
+
 A run that was interrupted goes on from its last validation to the same result.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -37,6 +40,7 @@ class TrainingConfig:
         validate_every: Steps between validations.
         patience: Stop after so many validations without a better Recall@10.
         gradient_clip: Largest norm of the gradient.
+        averaging: Decay of a moving average of the weights, which is then what is validated and kept; 0 is none.
         seed: Of initialisation, order and dropout.
     """
 
@@ -47,6 +51,7 @@ class TrainingConfig:
     validate_every: int = 500
     patience: int = 20
     gradient_clip: float = 5.0
+    averaging: float = 0.0
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -56,6 +61,8 @@ class TrainingConfig:
             raise ValueError("seed must be from 0 to 4294967295")
         if self.learning_rate <= 0 or self.weight_decay < 0 or self.gradient_clip <= 0:
             raise ValueError("learning_rate and gradient_clip must be above 0, weight_decay not below")
+        if not 0 <= self.averaging < 1:
+            raise ValueError("averaging must be at least 0 and below 1")
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,7 @@ def train_retriever(
     *,
     device: torch.device,
     max_minutes: float | None = None,
+    max_steps: int | None = None,
     resume: RetrieverState | None = None,
     save_state: Callable[[RetrieverState], None] = lambda _: None,
     report: Reporter = silent,
@@ -103,6 +111,7 @@ def train_retriever(
         config: Hyper-parameters.
         device: Where to train.
         max_minutes: Stop after this time, counted over interruptions.
+        max_steps: Stop at the first validation after so many steps, unfinished.
         resume: State of an interrupted run with the same data and configuration.
         save_state: Called after each validation.
         report: Progress.
@@ -116,7 +125,7 @@ def train_retriever(
         run = _Run(row, model, config, device)
         if resume is not None:
             run.restore(resume)
-        state = _loop(run, sequences, validation, config, max_minutes, save_state, report)
+        state = _loop(run, sequences, validation, config, max_minutes, max_steps, save_state, report)
     model.load_state_dict(part(state.tensors, "best"))
     return model.eval(), state
 
@@ -137,30 +146,46 @@ class _Run:
             lr=config.learning_rate,
             fused=True,
         )
+        self.averaged = copy.deepcopy(model) if config.averaging else None
         self.state = RetrieverState()
 
-    def step(self, batch: TrainingBatch) -> Tensor:
-        """Take one optimiser step and return the loss, still on the device."""
+    @property
+    def validated(self) -> Any:
+        """What is validated and kept: the model, or the moving average of its weights."""
+        return self.model if self.averaged is None else self.averaged
+
+    def step(self, batch: TrainingBatch, done: int) -> Tensor:
+        """Take one optimiser step, after `done` others, and return the loss, still on the device."""
         self.model.train()
         loss: Tensor = self.model.training_loss(batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         self.optimiser.step()
+        if self.averaged is not None:
+            # A shorter memory at first, or the random initialisation would stay in the average for long.
+            decay = min(self.config.averaging, (1 + done) / (10 + done))
+            with torch.no_grad():
+                for average, parameter in zip(self.averaged.parameters(), self.model.parameters(), strict=True):
+                    average.lerp_(parameter, 1 - decay)
         return loss.detach()
 
     def snapshot(self) -> None:
         """Copy weights and moments into the state; the weights also as `best.*` if the last validation is the best."""
         best = part(self.state.tensors, "best")
         if _stale(self.state.validations) == 0:
-            best = {name: value.clone() for name, value in self.model.state_dict().items()}
+            best = {name: value.clone() for name, value in self.validated.state_dict().items()}
         self.state.tensors = take_snapshot(self.named, self.optimiser)
+        if self.averaged is not None:
+            self.state.tensors |= {f"average.{name}": p.clone() for name, p in self.averaged.state_dict().items()}
         self.state.tensors |= {f"best.{name}": value for name, value in best.items()}
 
     def restore(self, state: RetrieverState) -> None:
         """Undo `snapshot`."""
         self.state = state
         restore_snapshot(state.tensors, self.named, self.optimiser)
+        if self.averaged is not None:
+            self.averaged.load_state_dict(part(state.tensors, "average"))
 
 
 def _loop(
@@ -169,6 +194,7 @@ def _loop(
     validation: HeldOut,
     config: TrainingConfig,
     max_minutes: float | None,
+    max_steps: int | None,
     save_state: Callable[[RetrieverState], None],
     report: Reporter,
 ) -> RetrieverState:
@@ -182,7 +208,8 @@ def _loop(
     total = steps_an_epoch * config.epochs
     state = run.state
     done = state.validations[-1].step if state.validations else 0
-    if state.finished or (done and state.is_over(max_minutes)):
+    limit = total if max_steps is None else max_steps
+    if state.finished or (done and (state.is_over(max_minutes) or done >= limit)):
         return state
     began = time.monotonic() - state.seconds
     losses = torch.zeros((), device=run.device)
@@ -193,7 +220,7 @@ def _loop(
         for index, batch in enumerate(windows.epoch(config.batch_size, config.seed, epoch, run.device)):
             if index < skipped:
                 continue
-            losses += run.step(batch)
+            losses += run.step(batch, done)
             counted += 1
             done += 1
             report(_progress(run, done, total))
@@ -205,14 +232,14 @@ def _loop(
                     f"Training diverged: the loss is {loss} before step {done:,}.",
                     "Lower learning_rate in the table [training] of a --config file.",
                 )
-            ranks = rank_targets(run.model, validation)
+            ranks = rank_targets(run.validated, validation)
             state.validations.append(Validation(done, loss, recall_at(ranks, 10), ndcg_at(ranks, 10)))
             state.seconds = time.monotonic() - began
             state.finished = done == total or _stale(state.validations) >= config.patience
             run.snapshot()
             save_state(state)
             report(_progress(run, done, total, note=_sentence(state.validations[-1], _stale(state.validations))))
-            if state.finished or state.is_over(max_minutes):
+            if state.finished or state.is_over(max_minutes) or done >= limit:
                 report(_progress(run, total, total))
                 return state
             losses.zero_()

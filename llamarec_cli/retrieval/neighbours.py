@@ -1,0 +1,101 @@
+"""Item-to-item counts: which items stand in the same sequences, and which follow which.
+
+Only the strongest neighbours of each item are kept, so a table costs V x N and not V x V, and scoring is a gather.
+
+Shapes: V items + padding, N neighbours, B users, M most recent items of a history.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from llamarec_cli.data.splits import Sequences
+
+
+class Neighbours(nn.Module):
+    """The strongest neighbours of every item.
+
+    Args:
+        item_count: Number of items, without the padding.
+        neighbours: N; where an item has fewer, item 0 with weight 0 fills up.
+    """
+
+    items_VN: Tensor
+    weights_VN: Tensor
+
+    def __init__(self, item_count: int, neighbours: int) -> None:
+        super().__init__()
+        self.register_buffer("items_VN", torch.zeros(item_count + 1, neighbours, dtype=torch.int32))
+        self.register_buffer("weights_VN", torch.zeros(item_count + 1, neighbours))
+
+    def count(self, sequences: Sequences, *, window: int, directed: bool) -> None:
+        """Fill the table from training sequences.
+
+        Two items at most `window` positions apart count 1 / distance for each other, or, if `directed`, the earlier
+        one for the later one alone. A sum of counts is divided by the square root of both items' frequencies, so that
+        popular items are not everybody's neighbours.
+
+        Args:
+            sequences: Training part of every user's sequence.
+            window: Largest distance in positions.
+            directed: Whether only what follows counts.
+        """
+        neighbours = self.items_VN.shape[1]
+        strongest = (
+            _pairs(sequences, window, directed)
+            .group_by("item", "other")
+            .agg(pl.col("count").sum())
+            .sort("item", "count", "other", descending=[False, True, False])
+        )
+        frequency_V = np.bincount(sequences.items_N, minlength=len(self.items_VN)).astype(np.float64)
+        item, other = strongest["item"].to_numpy(), strongest["other"].to_numpy()
+        weight = strongest["count"].to_numpy() / np.sqrt(frequency_V[item] * frequency_V[other])
+        order = np.lexsort((other, -weight, item))
+        item, other, weight = item[order], other[order], weight[order]
+        place = np.arange(len(item)) - np.searchsorted(item, item)
+        kept = place < neighbours
+        self.items_VN[item[kept], place[kept]] = torch.from_numpy(other[kept].astype(np.int32))
+        self.weights_VN[item[kept], place[kept]] = torch.from_numpy(weight[kept].astype(np.float32))
+
+    def score(self, recent_BM: Tensor, importance_BM: Tensor) -> Tensor:
+        """Add up the weights of the neighbours of recent items.
+
+        Args:
+            recent_BM: Item ids; 0 where a history is shorter.
+            importance_BM: What each of them counts.
+
+        Returns:
+            B x V.
+        """
+        batch = len(recent_BM)
+        weights_BK = (self.weights_VN[recent_BM] * importance_BM.unsqueeze(2)).reshape(batch, -1)
+        items_BK = self.items_VN[recent_BM].reshape(batch, -1).long()
+        return weights_BK.new_zeros(batch, len(self.items_VN)).scatter_add_(1, items_BK, weights_BK)
+
+
+def _pairs(sequences: Sequences, window: int, directed: bool) -> pl.DataFrame:
+    """Return every pair of different items at most `window` positions apart in one sequence."""
+    items = sequences.items_N
+    owners = np.repeat(np.arange(len(sequences)), np.diff(sequences.offsets_S))
+    longest = int(np.diff(sequences.offsets_S).max(initial=0))
+    frames = []
+    for distance in range(1, min(window, longest - 1) + 1):
+        together = owners[distance:] == owners[:-distance]
+        earlier, later = items[:-distance][together], items[distance:][together]
+        for one, other in ((earlier, later),) if directed else ((earlier, later), (later, earlier)):
+            different = one != other
+            frames.append(pl.DataFrame({"item": one[different], "other": other[different], "count": 1 / distance}))
+    empty = pl.DataFrame(schema={"item": pl.Int32, "other": pl.Int32, "count": pl.Float64})
+    return pl.concat([empty, *frames])
+
+
+def most_recent(histories: Sequences, users_B: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """Return the last `count` items of some histories, latest first, B x M; 0 where a history is shorter."""
+    begins, ends = histories.offsets_S[users_B], histories.offsets_S[users_B + 1]
+    places_BM = ends[:, None] - 1 - np.arange(count)
+    recent_BM = np.where(places_BM >= begins[:, None], histories.items_N[np.maximum(places_BM, 0)], 0)
+    return recent_BM.astype(np.int64)
