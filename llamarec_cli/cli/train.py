@@ -10,6 +10,7 @@ import typer
 from llamarec_cli.cli import console
 from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.config import read_config
+from llamarec_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from llamarec_cli.store.registry import Artefact
@@ -29,7 +30,7 @@ _RETRIEVER_EPILOG = """Examples:
 
 llamarec train retriever --dataset beauty
 
-llamarec train retriever --dataset ml-100k --name ml-100k/lrurec-wide --config wide.toml"""
+llamarec train retriever --dataset ml-100k --model sasrec --search"""
 
 _RANKER_EPILOG = """Examples:
 
@@ -41,7 +42,10 @@ llamarec train ranker --dataset ml-100k --max-minutes 30"""
 @app.command("retriever", epilog=_RETRIEVER_EPILOG)
 def _retriever(
     dataset: _Dataset,
-    model: Annotated[str, typer.Option(help="lrurec, sasrec, bert4rec or narm.")] = "lrurec",
+    model: Annotated[str, typer.Option(help="lrurec, sasrec, bert4rec, narm, popularity or ensemble.")] = "lrurec",
+    search: Annotated[
+        bool, typer.Option("--search", help="Search the paper's grid of weight decay and dropout.")
+    ] = False,
     name: _Name = None,
     config: _Config = None,
     seed: _Seed = None,
@@ -50,23 +54,36 @@ def _retriever(
     no_auto: _NoAuto = False,
     as_json: _Json = False,
 ) -> None:
-    """Train a sequential recommender, the first stage, and keep its top 20 candidates.
+    """Make a recommender for the first stage, and keep its top 20 candidates.
 
-    The configuration file has a table of the model's name for the architecture, and [training] for the rest.
+    The configuration file has a table of the model's name for the architecture, and [training] for the rest. A search
+    gives up hopeless configurations early and trains the best one to its end; started again, it goes on.
     """
     from llamarec_cli.evaluation.paper import TABLE_1
+    from llamarec_cli.pipeline.search_retriever import search as search_grid
     from llamarec_cli.pipeline.train_retriever import train
+
+    if search and max_minutes is not None:
+        raise UsageError(
+            "--search and --max-minutes do not go together: where the time ends would decide what is chosen.",
+            "Interrupt a search whenever you like; the same command goes on with it.",
+        )
 
     overrides = read_config(config)
     overrides["training"] |= _given(seed=seed)
     with pipeline_context(auto=not no_auto) as context:
-        artefact = train(
-            context, dataset, model=model, name=name, overrides=overrides, max_minutes=max_minutes, replace=replace
-        )
+        if search:
+            artefact = search_grid(context, dataset, model=model, name=name, overrides=overrides, replace=replace)
+        else:
+            artefact = train(
+                context, dataset, model=model, name=name, overrides=overrides, max_minutes=max_minutes, replace=replace
+            )
     metrics = artefact.manifest.metrics
     if as_json:
         console.print_json({"name": artefact.manifest.name, **metrics})
         return
+    if search:
+        _show_trials(metrics["search"])
     paper = TABLE_1.get(dataset, {}).get(model, {})
     rows = [
         [metric, f"{metrics['validation'][metric]:.4f}", f"{figure:.4f}", *([f"{paper[metric]:.4f}"] if paper else [])]
@@ -143,6 +160,22 @@ def _ranker(
         )
 
 
+def _show_trials(trials: list[dict[str, Any]]) -> None:
+    figures = ["weight decay", "dropout", "steps", "Recall@10", "NDCG@10"]
+    rows = [
+        [
+            f"{trial['weight_decay']:g}",
+            f"{trial['dropout']:g}",
+            f"{trial['steps']:,}",
+            f"{trial['recall']:.4f}",
+            f"{trial['ndcg']:.4f}",
+            "chosen" if trial["chosen"] else "",
+        ]
+        for trial in sorted(trials, key=lambda trial: (-trial["steps"], -trial["recall"]))
+    ]
+    console.print_table("Search, best validation of each", [*figures, ""], rows, numeric=figures)
+
+
 def _given(**flags: Any) -> dict[str, Any]:
     """Return the flags that were given; they win over the file."""
     return {name: value for name, value in flags.items() if value is not None}
@@ -150,6 +183,8 @@ def _given(**flags: Any) -> dict[str, Any]:
 
 def _heading(artefact: Artefact) -> str:
     metrics = artefact.manifest.metrics
-    seed = (artefact.manifest.config.get("training") or artefact.manifest.config["ranker"])["seed"]
-    done = f"{metrics['steps']:,} steps" if "steps" in metrics else f"{metrics['examples']:,} examples"
-    return f"{artefact.manifest.name}: {done}, {metrics['minutes']} minutes on {metrics['device']}, seed {seed}"
+    config = artefact.manifest.config
+    made = [f"{metrics[unit]:,} {unit}" for unit in ("steps", "examples") if unit in metrics]
+    made.append(f"{metrics['minutes']} minutes on {metrics['device']}")
+    made += [f"seed {config[table]['seed']}" for table in ("training", "ranker") if table in config]
+    return f"{artefact.manifest.name}: {', '.join(made)}"

@@ -23,9 +23,9 @@ from llamarec_cli.evaluation.tables import MetricTable, metric_table
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.prepare import need_dataset, warn_of_difference
 from llamarec_cli.pipeline.recommend import load_both_stages
+from llamarec_cli.pipeline.retrievers import SplitResult, load_results
 from llamarec_cli.pipeline.starter import install_starter, is_starter
 from llamarec_cli.pipeline.train_ranker import ranker_name, retrieved_examples
-from llamarec_cli.pipeline.train_retriever import SplitResult, load_results
 from llamarec_cli.ranking.finetuning import score_examples
 from llamarec_cli.ranking.fusion import fuse, ranks_of_answers
 from llamarec_cli.store.manifest import Kind, Manifest

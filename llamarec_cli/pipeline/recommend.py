@@ -14,9 +14,9 @@ from llamarec_cli.data.titles import Match, TitleIndex
 from llamarec_cli.errors import LlamaRecError, UsageError
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.prepare import need_dataset
+from llamarec_cli.pipeline.retrievers import TrainedRetriever, load_retriever
 from llamarec_cli.pipeline.starter import STARTER_DATASET, install_starter, is_starter
 from llamarec_cli.pipeline.train_ranker import TrainedRanker, load_ranker, ranker_name
-from llamarec_cli.pipeline.train_retriever import TrainedRetriever, load_retriever
 from llamarec_cli.ranking.fusion import fuse
 from llamarec_cli.ranking.prompt import LABELS
 from llamarec_cli.retrieval.candidates import DEFAULT_K, retrieve

@@ -16,7 +16,8 @@ from llamarec_cli.evaluation.metrics import ndcg_at
 from llamarec_cli.pipeline.base_model import need_base_model
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.prepare import need_dataset
-from llamarec_cli.pipeline.train_retriever import SplitResult, check_vocabulary, load_retriever, need_retriever
+from llamarec_cli.pipeline.retrievers import SplitResult, check_vocabulary, load_retriever
+from llamarec_cli.pipeline.train_retriever import need_retriever
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.ranking.adapters import merge_adapter, save_adapter
 from llamarec_cli.ranking.base_models import (

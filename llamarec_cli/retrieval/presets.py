@@ -14,6 +14,10 @@ from typing import Any
 from llamarec_cli.retrieval.models import RetrieverRow
 from llamarec_cli.retrieval.training import TrainingConfig
 
+# The paper's grid.
+SEARCHED_WEIGHT_DECAY = (0.0, 0.01)
+SEARCHED_DROPOUT = (0.1, 0.2, 0.3, 0.4, 0.5)
+
 _MAX_LENGTH = {"ml-100k": 200, "ml-100k-1998": 200}
 _BATCH_SIZE = {"ml-100k": 16, "ml-100k-1998": 16}
 

@@ -248,10 +248,14 @@ def _loop(
     raise AssertionError("the last step of the last epoch ends the run")
 
 
+def best_validation(validations: list[Validation]) -> Validation:
+    """Return the one with the highest Recall@10; of equals the first."""
+    return max(validations, key=lambda validation: validation.recall)
+
+
 def _stale(validations: list[Validation]) -> int:
     """Return how many validations have passed since the best one."""
-    recalls = [validation.recall for validation in validations]
-    return len(recalls) - 1 - recalls.index(max(recalls))
+    return len(validations) - 1 - validations.index(best_validation(validations))
 
 
 def _sentence(last: Validation, stale: int) -> str:

@@ -82,3 +82,23 @@ def test_users_too_short_to_train_on_are_a_sentence() -> None:
     cases = HeldOut(np.arange(2), sequences, np.array([3, 3], dtype=np.int32))
     with pytest.raises(LlamaRecError, match="No user has two interactions left"):
         train_retriever(sequences, cases, 3, retriever_row("lrurec"), MODEL, CONFIG, device=torch.device("cpu"))
+
+
+def test_averaged_weights_resume_too_and_stay_near_the_weights(ring: PreparedData) -> None:
+    config = dataclasses.replace(CONFIG, averaging=0.9)
+    whole, whole_state = train(ring, config)
+    _, half = train(ring, config, max_steps=40)
+    assert not half.finished
+    resumed, state = train(ring, config, resume=half)
+    assert state.validations == whole_state.validations
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+    plain, _ = train(ring)
+    assert not torch.equal(plain.embedding.weight, whole.embedding.weight)
+
+
+def test_a_limit_of_steps_stops_at_the_next_validation_and_not_again(ring: PreparedData) -> None:
+    _, state = train(ring, max_steps=30)
+    assert [validation.step for validation in state.validations] == [20, 40]
+    assert not state.finished
+    assert len(train(ring, resume=state, max_steps=30)[1].validations) == 2
