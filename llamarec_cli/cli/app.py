@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from llamarec_cli import __version__
-from llamarec_cli.cli import console, evaluate, prepare, recommend, store, train
+from llamarec_cli.cli import bench, console, evaluate, prepare, recommend, store, train
 from llamarec_cli.errors import LlamaRecError
 
 
@@ -66,6 +66,7 @@ prepare.register(app)
 app.add_typer(train.app, name="train")
 recommend.register(app)
 evaluate.register(app)
+app.add_typer(bench.app, name="bench")
 app.add_typer(store.app, name="store")
 
 

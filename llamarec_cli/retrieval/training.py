@@ -121,21 +121,32 @@ def train_retriever(
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
-        model = row.model(item_count, model_config).to(device)
-        run = _Run(row, model, config, device)
+        run = Trainer(row, item_count, model_config, config, device)
         if resume is not None:
             run.restore(resume)
         state = _loop(run, sequences, validation, config, max_minutes, max_steps, save_state, report)
-    model.load_state_dict(part(state.tensors, "best"))
-    return model.eval(), state
+    run.model.load_state_dict(part(state.tensors, "best"))
+    return run.model.eval(), state
 
 
-class _Run:
-    """A model under training with its optimiser, and how they turn into a state and back."""
+class Trainer:
+    """A model under training with its optimiser, and how they turn into a state and back.
 
-    def __init__(self, row: RetrieverRow, model: Any, config: TrainingConfig, device: torch.device) -> None:
-        self.row, self.model, self.config, self.device = row, model, config, device
-        self.named = dict(model.named_parameters())
+    Args:
+        row: Which retriever.
+        item_count: Number of items, without the padding.
+        model_config: Configuration of the model, which is made with random weights.
+        config: Hyper-parameters.
+        device: Where to train.
+    """
+
+    def __init__(
+        self, row: RetrieverRow, item_count: int, model_config: Any, config: TrainingConfig, device: torch.device
+    ) -> None:
+        self.row, self.config, self.device = row, config, device
+        make: Any = row.model
+        self.model = make(item_count, model_config).to(device)
+        self.named = dict(self.model.named_parameters())
         plain = [p for name, p in self.named.items() if "norm" in name or name.endswith("bias")]
         decayed = [p for name, p in self.named.items() if not ("norm" in name or name.endswith("bias"))]
         self.optimiser = torch.optim.AdamW(
@@ -146,7 +157,7 @@ class _Run:
             lr=config.learning_rate,
             fused=True,
         )
-        self.averaged = copy.deepcopy(model) if config.averaging else None
+        self.averaged = copy.deepcopy(self.model) if config.averaging else None
         self.state = RetrieverState()
 
     @property
@@ -189,7 +200,7 @@ class _Run:
 
 
 def _loop(
-    run: _Run,
+    run: Trainer,
     sequences: Sequences,
     validation: HeldOut,
     config: TrainingConfig,
@@ -266,7 +277,7 @@ def _sentence(last: Validation, stale: int) -> str:
     )
 
 
-def _progress(run: _Run, done: int, total: int, note: str = "") -> Progress:
+def _progress(run: Trainer, done: int, total: int, note: str = "") -> Progress:
     best = max((validation.recall for validation in run.state.validations), default=None)
     detail = "" if best is None else f"best validation Recall@10 {best:.4f}"
     return Progress(f"train {run.row.name}", done, total, detail, note)
