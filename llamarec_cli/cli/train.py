@@ -10,7 +10,7 @@ import typer
 from llamarec_cli.cli import console
 from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.config import read_config
-from llamarec_cli.errors import UsageError
+from llamarec_cli.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from llamarec_cli.store.registry import Artefact
@@ -43,6 +43,7 @@ llamarec train ranker --dataset ml-100k --max-minutes 30"""
 def _retriever(
     dataset: _Dataset,
     model: Annotated[str, typer.Option(help="lrurec, sasrec, bert4rec, narm, popularity or ensemble.")] = "lrurec",
+    preset: Annotated[str, typer.Option(help="tuned, the best found, or paper, the paper's recipe.")] = "tuned",
     search: Annotated[
         bool, typer.Option("--search", help="Search the paper's grid of weight decay and dropout.")
     ] = False,
@@ -62,7 +63,12 @@ def _retriever(
     from llamarec_cli.evaluation.paper import TABLE_1
     from llamarec_cli.pipeline.search_retriever import search as search_grid
     from llamarec_cli.pipeline.train_retriever import train
+    from llamarec_cli.retrieval.presets import Preset
 
+    if preset not in list(Preset):
+        raise UsageError(
+            f"There is no preset called {preset}: {nearest(preset, list(Preset))}", f"Known: {', '.join(Preset)}."
+        )
     if search and max_minutes is not None:
         raise UsageError(
             "--search and --max-minutes do not go together: where the time ends would decide what is chosen.",
@@ -73,10 +79,19 @@ def _retriever(
     overrides["training"] |= _given(seed=seed)
     with pipeline_context(auto=not no_auto) as context:
         if search:
-            artefact = search_grid(context, dataset, model=model, name=name, overrides=overrides, replace=replace)
+            artefact = search_grid(
+                context, dataset, model=model, name=name, preset=Preset(preset), overrides=overrides, replace=replace
+            )
         else:
             artefact = train(
-                context, dataset, model=model, name=name, overrides=overrides, max_minutes=max_minutes, replace=replace
+                context,
+                dataset,
+                model=model,
+                name=name,
+                preset=Preset(preset),
+                overrides=overrides,
+                max_minutes=max_minutes,
+                replace=replace,
             )
     metrics = artefact.manifest.metrics
     if as_json:

@@ -17,12 +17,12 @@ from itertools import product
 from llamarec_cli.errors import UsageError
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.train_retriever import Overrides, Plan, keep_trained, make_plan, run_training
-from llamarec_cli.retrieval.presets import SEARCHED_DROPOUT, SEARCHED_WEIGHT_DECAY
+from llamarec_cli.retrieval.presets import SEARCHED_DROPOUT, SEARCHED_WEIGHT_DECAY, Preset
 from llamarec_cli.retrieval.training import RetrieverState, best_validation
 from llamarec_cli.store.registry import Artefact
 
-# Validations to the first rung.
-FIRST_RUNG = 2
+# Validations to the first rung. Strong dropout learns slowly, and an earlier rung would give it up for that alone.
+FIRST_RUNG = 4
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def search(
     *,
     model: str,
     name: str | None = None,
+    preset: Preset = Preset.TUNED,
     overrides: Overrides | None = None,
     replace: bool = False,
 ) -> Artefact:
@@ -62,6 +63,7 @@ def search(
         dataset: Name of the data set.
         model: A name of `RETRIEVERS`; a neural one.
         name: Name of the checkpoint; `DATASET/MODEL` by default.
+        preset: As for `train`.
         overrides: As for `train`; weight decay and dropout in them do not count.
         replace: Whether a checkpoint of that name may be replaced.
 
@@ -69,7 +71,9 @@ def search(
         LlamaRecError: As for `train`.
         UsageError: As for `train`; or the retriever has nothing to search.
     """
-    plan = make_plan(context, dataset, model=model, name=name, overrides=overrides or {}, replace=replace)
+    plan = make_plan(
+        context, dataset, model=model, name=name, preset=preset, overrides=overrides or {}, replace=replace
+    )
     if not plan.row.is_neural:
         raise UsageError(
             f"{model} has no weight decay and no dropout to search.",

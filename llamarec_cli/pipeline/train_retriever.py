@@ -22,7 +22,7 @@ from llamarec_cli.pipeline.retrievers import (
 )
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.retrieval.models import RetrieverRow, retriever_row
-from llamarec_cli.retrieval.presets import architecture_preset, training_preset
+from llamarec_cli.retrieval.presets import Preset, architecture_preset, training_preset
 from llamarec_cli.retrieval.scoring import Fitting, Retriever, SequenceModel
 from llamarec_cli.retrieval.training import RetrieverState, TrainingConfig, Validation, train_retriever
 from llamarec_cli.snapshots import TrainingState
@@ -66,6 +66,7 @@ def train(
     *,
     model: str = DEFAULT_RETRIEVER,
     name: str | None = None,
+    preset: Preset = Preset.TUNED,
     overrides: Overrides | None = None,
     max_minutes: float | None = None,
     replace: bool = False,
@@ -77,7 +78,8 @@ def train(
         dataset: Name of a prepared data set, or of one in the catalogue.
         model: A name of `RETRIEVERS`.
         name: Name of the checkpoint; `DATASET/MODEL` by default.
-        overrides: Values over the data set's preset: the model's table for the architecture, `training` for the rest.
+        preset: The recipe that `overrides` are laid over.
+        overrides: Values over the preset's: the model's table for the architecture, `training` for the rest.
         max_minutes: Stop after so long.
         replace: Whether a checkpoint of that name may be replaced.
 
@@ -88,7 +90,9 @@ def train(
         LlamaRecError: The name is taken, the data set cannot be had or is too small, or training diverged.
         UsageError: The configuration is wrong.
     """
-    plan = make_plan(context, dataset, model=model, name=name, overrides=overrides or {}, replace=replace)
+    plan = make_plan(
+        context, dataset, model=model, name=name, preset=preset, overrides=overrides or {}, replace=replace
+    )
     if not plan.row.is_neural:
         return _fit(context, plan, overrides or {}, replace)
     trained, state = run_training(context, plan, max_minutes=max_minutes)
@@ -96,14 +100,21 @@ def train(
 
 
 def make_plan(
-    context: Context, dataset: str, *, model: str, name: str | None, overrides: Overrides, replace: bool
+    context: Context,
+    dataset: str,
+    *,
+    model: str,
+    name: str | None,
+    preset: Preset,
+    overrides: Overrides,
+    replace: bool,
 ) -> Plan:
     """Decide everything and refuse what cannot work, before anything is computed. Arguments are those of `train`."""
     row = retriever_row(model)
     name = name or retriever_name(dataset, model)
     context.store.refuse_taken(name, Kind.RETRIEVER, replace=replace)
-    model_config = resolve_config(architecture_preset(dataset, row), overrides.get(row.name, {}))
-    training = resolve_config(training_preset(dataset, row), overrides.get("training", {}))
+    model_config = resolve_config(architecture_preset(dataset, row, preset), overrides.get(row.name, {}))
+    training = resolve_config(training_preset(dataset, preset), overrides.get("training", {}))
     data, parent = need_dataset(context, dataset)
     warn_of_difference(context, dataset, data)
     if not len(held_out(data, Split.VALIDATION)):

@@ -243,15 +243,27 @@ def diagonal_scan(u_PH: Tensor, decay_H: Tensor, step_sizes: list[int]) -> Tenso
     touched once, where a parallel scan touches it log2(steps) times; and the graph is one node long.
 
     Args:
-        u_PH: Complex inputs in packed order.
+        u_PH: Complex inputs in packed order; where no gradient is wanted, they are overwritten.
         decay_H: Complex decay of each channel.
         step_sizes: Number of sequences that reach each time step; falling; sums to P.
 
     Returns:
         Complex hidden states in packed order, P x H.
     """
+    if not torch.is_grad_enabled():
+        _scan(u_PH, decay_H, step_sizes, into=u_PH)
+        return u_PH
     result: Tensor = _DiagonalScan.apply(u_PH, decay_H, step_sizes)  # type: ignore[no-untyped-call]
     return result
+
+
+def _scan(u_PH: Tensor, decay_H: Tensor, step_sizes: list[int], into: Tensor) -> None:
+    """Compute all steps but the first, which must stand in `into` already."""
+    previous, begin = 0, step_sizes[0]
+    for size in step_sizes[1:]:
+        now = slice(begin, begin + size)
+        torch.addcmul(u_PH[now], into[previous : previous + size], decay_H, out=into[now])
+        previous, begin = begin, begin + size
 
 
 class _DiagonalScan(torch.autograd.Function):
@@ -259,12 +271,7 @@ class _DiagonalScan(torch.autograd.Function):
     def forward(ctx: Any, u_PH: Tensor, decay_H: Tensor, step_sizes: list[int]) -> Tensor:
         h_PH = torch.empty_like(u_PH)
         h_PH[: step_sizes[0]] = u_PH[: step_sizes[0]]
-        previous, begin = 0, step_sizes[0]
-        for size in step_sizes[1:]:
-            torch.addcmul(
-                u_PH[begin : begin + size], h_PH[previous : previous + size], decay_H, out=h_PH[begin : begin + size]
-            )
-            previous, begin = begin, begin + size
+        _scan(u_PH, decay_H, step_sizes, into=h_PH)
         ctx.save_for_backward(h_PH, decay_H)
         ctx.step_sizes = step_sizes
         return h_PH

@@ -14,7 +14,7 @@ from llamarec_cli.pipeline.train_retriever import Plan, run_training
 
 OVERRIDES = {
     "lrurec": {"width": 8, "blocks": 1, "max_length": 12},
-    "training": {"batch_size": 16, "epochs": 10, "validate_every": 4, "learning_rate": 1e-2, "patience": 3},
+    "training": {"batch_size": 16, "epochs": 20, "validate_every": 4, "learning_rate": 1e-2, "patience": 10},
 }
 
 
@@ -33,12 +33,12 @@ def prepared(context: Context, raw_folder: Path) -> Context:
 def test_half_is_given_up_at_each_rung_and_the_best_is_kept(prepared: Context) -> None:
     artefact = search(prepared, "ml-100k", model="lrurec", overrides=OVERRIDES)
     trials = artefact.manifest.metrics["search"]
-    assert sorted(trial["steps"] for trial in trials)[:3] == [8, 8, 16]
+    assert sorted(trial["steps"] for trial in trials)[:3] == [16, 16, 32]
     (chosen,) = (trial for trial in trials if trial["chosen"])
     assert artefact.manifest.config["lrurec"]["dropout"] == chosen["dropout"]
     assert artefact.manifest.config["training"]["weight_decay"] == chosen["weight_decay"]
     assert artefact.manifest.metrics["validation"]["recall@10"] == pytest.approx(chosen["recall"])
-    reached_second = [trial for trial in trials if trial["steps"] > 8]
+    reached_second = [trial for trial in trials if trial["steps"] > 16]
     assert chosen["recall"] >= max(trial["recall"] for trial in reached_second)
     assert not list((prepared.store.home / "work").iterdir())
 
