@@ -38,7 +38,8 @@ def _evaluate(
     """Measure every trained model of a data set on the test split, beside the paper's figures.
 
     Recall, MRR and NDCG at 5 and 10, over all users (the paper's Table 1) and over those whose item is among the 20
-    candidates (Table 3), with a bootstrap interval on the difference of two models.
+    candidates (Table 3), with a bootstrap interval on the difference of two models. Checkpoints that differ in their
+    seed alone are runs of one model: their mean is shown, and the standard deviation.
     """
     from llamarec_cli.evaluation.tables import TableFormat, write_tables
     from llamarec_cli.pipeline.evaluate import evaluate
@@ -66,7 +67,7 @@ def _evaluate(
                 "users": result.users,
                 "valid_users": result.valid_users,
                 "fusion_weight": result.weight,
-                "models": {model: result.metrics(model) for model in result.ranks},
+                "models": {model: result.metrics(model) for model in result.runs},
                 "comparison": asdict(comparison) if comparison else None,
             }
         )
@@ -84,7 +85,7 @@ def _show_table(table: MetricTable) -> None:
         [
             metric,
             *(
-                f"{cell.value:.4f}{'*' if cell.best else ' '}" + (f" ({cell.paper:.4f})" if cell.paper else "")
+                f"{cell.text()}{'*' if cell.best else ' '}" + (f" ({cell.paper:.4f})" if cell.paper else "")
                 for cell in cells
             ),
         ]

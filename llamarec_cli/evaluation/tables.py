@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import fmean, stdev
 from typing import assert_never
 
 
@@ -15,14 +16,20 @@ class Cell:
     """One figure.
 
     Attributes:
-        value: Ours.
+        value: Ours; over several runs, their mean.
+        deviation: Standard deviation over the runs, where there is more than one.
         paper: The paper's, where it has one.
         best: Whether ours is the best of its row.
     """
 
     value: float
+    deviation: float | None
     paper: float | None
     best: bool
+
+    def text(self) -> str:
+        """Return the figure to four places, with its deviation."""
+        return f"{self.value:.4f}" + ("" if self.deviation is None else f" ± {self.deviation:.4f}")
 
 
 @dataclass(frozen=True)
@@ -49,22 +56,28 @@ class TableFormat(StrEnum):
 
 
 def metric_table(
-    title: str, ours: Mapping[str, Mapping[str, float]], paper: Mapping[str, Mapping[str, float]]
+    title: str, ours: Mapping[str, Sequence[Mapping[str, float]]], paper: Mapping[str, Mapping[str, float]]
 ) -> MetricTable:
     """Lay out figures.
 
     Args:
         title: Heading.
-        ours: Model -> metric -> figure; at least one model, all with the same metrics.
-        paper: The same of the paper, for some of the models.
+        ours: Model -> runs -> metric -> figure; at least one model with at least one run, all with the same metrics.
+        paper: Model -> metric -> figure of the paper, for some of the models.
     """
-    metrics = next(iter(ours.values())).keys()
+    metrics = next(iter(ours.values()))[0].keys()
     rows: dict[str, list[Cell]] = {}
     for metric in metrics:
-        best = max(figures[metric] for figures in ours.values())
+        figures = {model: [run[metric] for run in runs] for model, runs in ours.items()}
+        best = max(fmean(values) for values in figures.values())
         rows[metric] = [
-            Cell(figures[metric], paper.get(model, {}).get(metric), figures[metric] == best)
-            for model, figures in ours.items()
+            Cell(
+                fmean(values),
+                stdev(values) if len(values) > 1 else None,
+                paper.get(model, {}).get(metric),
+                fmean(values) == best,
+            )
+            for model, values in figures.items()
         ]
     return MetricTable(title, list(ours), rows)
 
@@ -85,7 +98,7 @@ def _markdown(table: MetricTable) -> str:
     lines = [f"**{table.title}**, the paper's figure in parentheses", ""]
     lines += [f"| | {' | '.join(table.models)} |", f"|---|{'---:|' * len(table.models)}"]
     for metric, cells in table.rows.items():
-        texts = [_in_parentheses(f"**{cell.value:.4f}**" if cell.best else f"{cell.value:.4f}", cell) for cell in cells]
+        texts = [_in_parentheses(f"**{cell.text()}**" if cell.best else cell.text(), cell) for cell in cells]
         lines.append(f"| {metric} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
 
@@ -95,11 +108,15 @@ def _latex(table: MetricTable) -> str:
     lines.append(f" & {' & '.join(table.models)} \\\\ \\hline")
     for metric, cells in table.rows.items():
         texts = [
-            _in_parentheses(rf"\textbf{{{cell.value:.4f}}}" if cell.best else f"{cell.value:.4f}", cell)
+            _in_parentheses(rf"\textbf{{{_latex_text(cell)}}}" if cell.best else _latex_text(cell), cell)
             for cell in cells
         ]
         lines.append(f"{metric} & {' & '.join(texts)} \\\\")
     return "\n".join([*lines, r"\end{tabular}"]) + "\n"
+
+
+def _latex_text(cell: Cell) -> str:
+    return cell.text().replace("±", r"$\pm$")
 
 
 def _in_parentheses(text: str, cell: Cell) -> str:
@@ -109,9 +126,10 @@ def _in_parentheses(text: str, cell: Cell) -> str:
 def _csv(tables: Sequence[MetricTable]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["table", "metric", "model", "value", "paper"])
+    writer.writerow(["table", "metric", "model", "value", "deviation", "paper"])
     for table in tables:
         for metric, cells in table.rows.items():
             for model, cell in zip(table.models, cells, strict=True):
-                writer.writerow([table.title, metric, model, cell.value, "" if cell.paper is None else cell.paper])
+                optional = ["" if figure is None else figure for figure in (cell.deviation, cell.paper)]
+                writer.writerow([table.title, metric, model, cell.value, *optional])
     return stream.getvalue()

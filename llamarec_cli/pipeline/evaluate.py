@@ -1,13 +1,16 @@
 """`evaluate`: the paper's Tables 1 and 3 from the ranks that are kept with each checkpoint.
 
-A retriever's ranks are computed when it is trained. A ranker's are computed the first time it is evaluated, since that
+A retriever's ranks are computed when it is trained. Retrievers that differ in nothing but the seed are runs of one
+model and share a column. A ranker's are computed the first time it is evaluated, since that
 costs a forward pass for each user whose item was retrieved, and kept in an artefact of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +64,7 @@ class Evaluation:
         dataset: Name of the data set.
         users: Number of users.
         valid_users: Users whose item the ranker's retriever found (without a ranker, the first retriever).
-        ranks: 1-based rank of each user's true item, by model.
+        runs: 1-based rank of each user's true item, by model and run; one run a seed.
         valid: Indices of the valid users.
         all_table: The paper's Table 1.
         valid_table: The paper's Table 3.
@@ -72,16 +75,16 @@ class Evaluation:
     dataset: str
     users: int
     valid_users: int
-    ranks: dict[str, Ranks]
+    runs: dict[str, list[Ranks]]
     valid: npt.NDArray[np.int64]
     all_table: MetricTable
     valid_table: MetricTable
     comparison: Comparison | None
     weight: float | None
 
-    def metrics(self, model: str) -> dict[str, dict[str, float]]:
-        """Return the metrics of one model over all users and over the valid ones."""
-        return {"all": all_metrics(self.ranks[model]), "valid": all_metrics(self.ranks[model][self.valid])}
+    def metrics(self, model: str) -> list[dict[str, dict[str, float]]]:
+        """Return the metrics of each run of a model over all users and over the valid ones."""
+        return [{"all": all_metrics(ranks), "valid": all_metrics(ranks[self.valid])} for ranks in self.runs[model]]
 
 
 def evaluate(
@@ -106,12 +109,15 @@ def evaluate(
     if not retrievers and is_starter(wanted):
         install_starter(context, data)
         retrievers = _retrievers_of(context, dataset)
-    found = {artefact.manifest.name: load_results(artefact)[Split.TEST] for artefact in retrievers}
-    if not found:
+    if not retrievers:
         raise LlamaRecError(f"Nothing has been trained on {dataset}.", f"llamarec train retriever --dataset {dataset}")
-    ranks: dict[str, Ranks] = {_column(name): result.ranks_S for name, result in found.items()}
+    found = {artefact.manifest.name: load_results(artefact)[Split.TEST] for artefact in retrievers}
+    columns = _columns(retrievers)
+    runs: dict[str, list[Ranks]] = {}
+    for name, column in columns.items():
+        runs.setdefault(column, []).append(found[name].ranks_S)
     ranked = ranker is not None or wanted in context.store
-    known = [*ranks, *((VERBALIZER, TWO_STAGES) if ranked else ())]
+    known = [*runs, *((VERBALIZER, TWO_STAGES) if ranked else ())]
     for model in compare or ():
         if model not in known:
             raise UsageError(
@@ -123,30 +129,30 @@ def evaluate(
         weight = artefact.manifest.metrics["fusion"]["weight"]
         retriever = artefact.manifest.config["retriever"]
         valid = found[retriever].retrieved
-        ranks |= _ranker_ranks(context, artefact, data)
-        pair = compare or (TWO_STAGES, _column(retriever))
+        runs |= {model: [ranks] for model, ranks in _ranker_ranks(context, artefact, data).items()}
+        pair = compare or (TWO_STAGES, columns[retriever])
     else:
         valid = next(iter(found.values())).retrieved
-        best = sorted(ranks, key=lambda model: -all_metrics(ranks[model])["ndcg@10"])
+        best = sorted(runs, key=lambda model: -fmean(all_metrics(ranks)["ndcg@10"] for ranks in runs[model]))
         pair = compare or (best[0], best[1 % len(best)])
     title = f"{dataset}, test"
     return Evaluation(
         dataset=dataset,
         users=data.user_count,
         valid_users=len(valid),
-        ranks=ranks,
+        runs=runs,
         valid=valid,
         all_table=metric_table(
-            f"{title}, all {len(next(iter(ranks.values()))):,} users",
-            {model: all_metrics(of_model) for model, of_model in ranks.items()},
+            f"{title}, all {len(next(iter(found.values())).ranks_S):,} users",
+            {model: [all_metrics(ranks) for ranks in of_model] for model, of_model in runs.items()},
             TABLE_1.get(dataset, {}),
         ),
         valid_table=metric_table(
             f"{title}, {len(valid):,} users whose item was retrieved",
-            {model: all_metrics(of_model[valid]) for model, of_model in ranks.items()},
+            {model: [all_metrics(ranks[valid]) for ranks in of_model] for model, of_model in runs.items()},
             TABLE_3.get(dataset, {}),
         ),
-        comparison=_compare(ranks, *pair),
+        comparison=_compare(runs, *pair),
         weight=weight,
     )
 
@@ -159,9 +165,21 @@ def _retrievers_of(context: Context, dataset: str) -> list[Artefact]:
     ]
 
 
-def _column(name: str) -> str:
-    """Return the heading of a checkpoint: its name without the data set's, which all have in common."""
-    return name.split("/")[-1]
+def _columns(retrievers: Sequence[Artefact]) -> dict[str, str]:
+    """Return the column of each checkpoint: those that differ in their seed alone share one.
+
+    A column is called after the shortest name in it, without the data set's, which all have in common.
+    """
+    alike: dict[str, list[str]] = {}
+    for artefact in retrievers:
+        config = json.loads(json.dumps(artefact.manifest.config))
+        config.get("training", {}).pop("seed", None)
+        alike.setdefault(json.dumps(config, sort_keys=True), []).append(artefact.manifest.name)
+    columns: dict[str, str] = {}
+    for names in alike.values():
+        column = min(names, key=lambda name: (len(name), name)).split("/")[-1]
+        columns |= dict.fromkeys(names, column)
+    return columns
 
 
 def _ranker_ranks(context: Context, ranker: Artefact, data: PreparedData) -> dict[str, Ranks]:
@@ -205,8 +223,14 @@ def _with_ranks(result: SplitResult, new: Ranks) -> Ranks:
     return changed
 
 
-def _compare(ranks: Mapping[str, Ranks], one: str, other: str) -> Comparison | None:
+def _compare(runs: Mapping[str, list[Ranks]], one: str, other: str) -> Comparison | None:
+    """Compare two models by each user's mean over the runs."""
     if one == other:
         return None
-    gains, others = gains_per_user(ranks[one]), gains_per_user(ranks[other])
+    gains, others = _mean_gains(runs[one]), _mean_gains(runs[other])
     return Comparison(one, other, {metric: paired_bootstrap(gains[metric], others[metric]) for metric in gains})
+
+
+def _mean_gains(runs: list[Ranks]) -> dict[str, npt.NDArray[np.float64]]:
+    of_each = [gains_per_user(ranks) for ranks in runs]
+    return {metric: np.mean([gains[metric] for gains in of_each], axis=0) for metric in of_each[0]}

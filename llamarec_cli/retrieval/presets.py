@@ -3,8 +3,8 @@
 `paper` is the paper's recipe: at most 200 items on ml-100k and 50 elsewhere, the batch sizes of its code (section
 4.0.4), and the classes' defaults. It does not tell which weight decay and dropout of its grid it ended with.
 
-`tuned` is the best found so far, on validation: strong dropout and a moving average of the weights. To save time it also
-stops sooner.
+`tuned` is the best found so far, on validation: strong dropout and a moving average of the weights. To save time it
+also stops sooner.
 """
 
 from __future__ import annotations

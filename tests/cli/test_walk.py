@@ -90,7 +90,7 @@ def test_the_whole_path(raw_folder: Path, store_with_base: Store, config: str, t
     assert evaluated["users"] == 60
     assert set(evaluated["models"]) == {"lrurec", "verbalizer", "llamarec"}
     share = evaluated["valid_users"] / evaluated["users"]
-    for figures in evaluated["models"].values():
+    for (figures,) in evaluated["models"].values():
         for metric, figure in figures["all"].items():
             assert figure == pytest.approx(figures["valid"][metric] * share)
 
@@ -143,7 +143,7 @@ def test_retrievers_side_by_side(raw_folder: Path, home: Path, config: str, tmp_
     assert set(evaluated["models"]) == {"lrurec", "sasrec"}
     differences = evaluated["comparison"]["differences"]
     for metric, found in differences.items():
-        expected = evaluated["models"]["sasrec"]["all"][metric] - evaluated["models"]["lrurec"]["all"][metric]
+        expected = evaluated["models"]["sasrec"][0]["all"][metric] - evaluated["models"]["lrurec"][0]["all"][metric]
         assert found["mean"] == pytest.approx(expected)
         assert found["low"] <= found["mean"] <= found["high"]
     run("evaluate", "--dataset", "ml-100k", "--output", str(tmp_path / "table.md"))
@@ -184,3 +184,28 @@ def test_a_replaced_retriever_makes_the_ranker_stale(raw_folder: Path, store_wit
     run("train", "retriever", "--dataset", "ml-100k", "--config", config, "--seed", "7", "--replace")
     result = run("recommend", "--history", "-", "--dataset", "ml-100k", stdin='["film 05"]', code=1)
     assert "was trained with another ml-100k/lrurec" in result.stderr
+
+
+def test_runs_that_differ_in_their_seed_alone_share_a_column(raw_folder: Path, home: Path, config: str) -> None:
+    run("prepare", "ml-100k", "--source", str(raw_folder))
+    train = ("train", "retriever", "--dataset", "ml-100k", "--config", config)
+    run(*train)
+    for seed in ("1", "2"):
+        run(*train, "--seed", seed, "--name", f"ml-100k/lrurec-seed-{seed}")
+    run(*train, "--preset", "paper", "--name", "ml-100k/lrurec-paper")
+    run("train", "retriever", "--dataset", "ml-100k", "--model", "popularity")
+    run("train", "retriever", "--dataset", "ml-100k", "--model", "ensemble", "--config", config)
+    evaluated = as_json("evaluate", "--dataset", "ml-100k")
+    runs = {model: len(of_model) for model, of_model in evaluated["models"].items()}
+    assert runs == {"lrurec": 3, "lrurec-paper": 1, "popularity": 1, "ensemble": 1}
+    assert " ± " in run("evaluate", "--dataset", "ml-100k").stdout
+
+
+def test_bench_retriever(raw_folder: Path, home: Path) -> None:
+    run("prepare", "ml-100k", "--source", str(raw_folder))
+    measured = as_json("bench", "retriever", "--dataset", "ml-100k", "--steps", "2")
+    assert measured["users"] == 60
+    assert measured["step_ms"] > 0
+    assert measured["machine"]["float32_gflops"] > 0
+    assert "a second" in run("bench", "retriever", "--dataset", "ml-100k", "--steps", "1").stdout
+    run("bench", "retriever", "--dataset", "ml-100k", "--model", "popularity", code=2)
