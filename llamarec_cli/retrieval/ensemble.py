@@ -5,10 +5,10 @@ score of item v is
 
     s_v + a log(1 + c_v / m) + b log(1 + t_v / m)
 
-with s_v the retriever's, c_v and t_v the weights of v as a neighbour of the most recent items, and m the mean of those
-that are not zero. a and b are the best pair of a grid on the validation split; nothing else is fitted.
+with s_v the retriever's and the logarithms those of `neighbours`. a and b are the best pair of a grid on the validation
+split; nothing else is fitted.
 
-Shapes: B users, V items + padding, M most recent items.
+Shapes: B users, V items + padding.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from llamarec_cli.data.splits import Sequences
 from llamarec_cli.evaluation.metrics import ndcg_at
 from llamarec_cli.progress import Progress
 from llamarec_cli.retrieval.candidates import mask_history, ranks_of, user_chunks
-from llamarec_cli.retrieval.neighbours import Neighbours, most_recent
+from llamarec_cli.retrieval.neighbours import CountsConfig, ItemCounts
 from llamarec_cli.retrieval.scoring import FittedRetriever, Fitting, Retriever
 
 # Weights that are tried for each of the two counts.
@@ -34,28 +34,14 @@ GRID = (0.0, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5)
 
 
 @dataclass(frozen=True)
-class EnsembleConfig:
-    """What is blended.
+class EnsembleConfig(CountsConfig):
+    """What is blended, beside how pairs are counted.
 
     Attributes:
         retriever: Row name of the trained retriever.
-        neighbours: Neighbours kept of each item.
-        window: Largest distance, in positions, of two items that are counted together.
-        recent: Most recent items of a history whose neighbours count.
-        decay: What each older one of them counts less, as a factor.
     """
 
     retriever: str = "lrurec"
-    neighbours: int = 100
-    window: int = 50
-    recent: int = 20
-    decay: float = 0.8
-
-    def __post_init__(self) -> None:
-        if min(self.neighbours, self.window, self.recent) < 1:
-            raise ValueError("neighbours, window and recent must be at least 1")
-        if not 0 < self.decay <= 1:
-            raise ValueError("decay must be above 0 and at most 1")
 
 
 class Ensemble(FittedRetriever):
@@ -73,23 +59,22 @@ class Ensemble(FittedRetriever):
         super().__init__()
         self.config = config
         self.retriever = retriever
-        self.together = Neighbours(item_count, config.neighbours)
-        self.following = Neighbours(item_count, config.neighbours)
+        self.counts = ItemCounts(item_count, config)
         self.register_buffer("weights", torch.zeros(2))
 
     @classmethod
     def fit(cls, config: EnsembleConfig, fitting: Fitting) -> Self:
         """Count the neighbours in the training sequences, then choose both weights on the validation split."""
         model = cls(fitting.item_count, config, fitting.trained(config.retriever))
-        model.together.count(fitting.sequences, window=config.window, directed=False)
-        model.following.count(fitting.sequences, window=config.window, directed=True)
+        model.counts.count(fitting.sequences)
         model = model.to(fitting.device).eval()
         pairs = list(product(GRID, GRID))
         cases = fitting.validation
         ranks_PS = np.empty((len(pairs), len(cases)), dtype=np.int32)
         with torch.inference_mode():
             for users in user_chunks(len(cases)):
-                own, *counted = model._parts(cases.histories, users)
+                own = model.retriever.score(cases.histories, users)
+                counted = model.counts.score(cases.histories, users)
                 for place, pair in enumerate(pairs):
                     blended = own + sum(weight * part for weight, part in zip(pair, counted, strict=True) if weight)
                     mask_history(blended, cases.histories, users)
@@ -102,19 +87,5 @@ class Ensemble(FittedRetriever):
 
     def score(self, histories: Sequences, users_B: npt.NDArray[np.int64]) -> Tensor:
         """Score every item by the blend."""
-        own, together, following = self._parts(histories, users_B)
-        return own + self.weights[0] * together + self.weights[1] * following
-
-    def _parts(self, histories: Sequences, users_B: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the three summands before they are weighted, each B x V."""
-        recent = torch.from_numpy(most_recent(histories, users_B, self.config.recent)).to(self.weights.device)
-        importance_M = self.config.decay ** torch.arange(self.config.recent, device=recent.device)
-        importance_BM = importance_M * (recent > 0)
-        counted = [_compressed(table.score(recent, importance_BM)) for table in (self.together, self.following)]
-        return self.retriever.score(histories, users_B), counted[0], counted[1]
-
-
-def _compressed(counts_BV: Tensor) -> Tensor:
-    """Return log(1 + count / mean of the user's counts above 0)."""
-    means_B1 = counts_BV.sum(1, keepdim=True) / (counts_BV > 0).sum(1, keepdim=True).clamp(min=1)
-    return torch.log1p(counts_BV / means_B1.clamp(min=torch.finfo(counts_BV.dtype).tiny))
+        together, following = self.counts.score(histories, users_B)
+        return self.retriever.score(histories, users_B) + self.weights[0] * together + self.weights[1] * following

@@ -1,4 +1,4 @@
-"""Item-to-item counts: which items stand in the same sequences, and which follow which.
+"""Item-to-item counts: which items stand together in sequences, and which follow which.
 
 Only the strongest neighbours of each item are kept, so a table costs V x N and not V x V, and scoring is a gather.
 
@@ -7,6 +7,8 @@ Shapes: V items + padding, N neighbours, B users, M most recent items of a histo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -14,6 +16,63 @@ import torch
 from torch import Tensor, nn
 
 from llamarec_cli.data.splits import Sequences
+
+
+@dataclass(frozen=True)
+class CountsConfig:
+    """How pairs are counted and read.
+
+    Attributes:
+        neighbours: Neighbours kept of each item.
+        window: Largest distance, in positions, of two items that are counted together.
+        recent: Most recent items of a history whose neighbours count.
+        decay: What each older one of them counts less, as a factor.
+    """
+
+    neighbours: int = 100
+    window: int = 50
+    recent: int = 20
+    decay: float = 0.8
+
+    def __post_init__(self) -> None:
+        if min(self.neighbours, self.window, self.recent) < 1:
+            raise ValueError("neighbours, window and recent must be at least 1")
+        if not 0 < self.decay <= 1:
+            raise ValueError("decay must be above 0 and at most 1")
+
+
+class ItemCounts(nn.Module):
+    """Co-occurrence and transition counts of a catalogue, and what they say of a history.
+
+    Args:
+        item_count: Number of items, without the padding.
+        config: How pairs are counted and read.
+    """
+
+    def __init__(self, item_count: int, config: CountsConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.together = Neighbours(item_count, config.neighbours)
+        self.following = Neighbours(item_count, config.neighbours)
+
+    def count(self, sequences: Sequences) -> None:
+        """Fill both tables from training sequences."""
+        self.together.count(sequences, window=self.config.window, directed=False)
+        self.following.count(sequences, window=self.config.window, directed=True)
+
+    def score(self, histories: Sequences, users_B: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Return what co-occurrence and what transition says of every item for some users, two of B x V.
+
+        The weights c of the neighbours of recent items, put as log(1 + c / m), m the mean of those above 0.
+        """
+        recent_BM = torch.from_numpy(most_recent(histories, users_B, self.config.recent))
+        recent_BM = recent_BM.to(self.together.items_VN.device)
+        importance_M = self.config.decay ** torch.arange(self.config.recent, device=recent_BM.device)
+        importance_BM = importance_M * (recent_BM > 0)
+        return (
+            _compressed(self.together.score(recent_BM, importance_BM)),
+            _compressed(self.following.score(recent_BM, importance_BM)),
+        )
 
 
 class Neighbours(nn.Module):
@@ -99,3 +158,9 @@ def most_recent(histories: Sequences, users_B: npt.NDArray[np.int64], count: int
     places_BM = ends[:, None] - 1 - np.arange(count)
     recent_BM = np.where(places_BM >= begins[:, None], histories.items_N[np.maximum(places_BM, 0)], 0)
     return recent_BM.astype(np.int64)
+
+
+def _compressed(counts_BV: Tensor) -> Tensor:
+    """Return log(1 + count / mean of the user's counts above 0)."""
+    means_B1 = counts_BV.sum(1, keepdim=True) / (counts_BV > 0).sum(1, keepdim=True).clamp(min=1)
+    return torch.log1p(counts_BV / means_B1.clamp(min=torch.finfo(counts_BV.dtype).tiny))
