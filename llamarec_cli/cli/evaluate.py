@@ -14,7 +14,7 @@ from llamarec_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from llamarec_cli.evaluation.tables import MetricTable
-    from llamarec_cli.pipeline.evaluate import Comparison
+    from llamarec_cli.pipeline.evaluate import Ablation, Comparison
 
 _EPILOG = """Examples:
 
@@ -66,9 +66,9 @@ def _evaluate(
                 "dataset": dataset,
                 "users": result.users,
                 "valid_users": result.valid_users,
-                "fusion_weight": result.weight,
                 "models": {model: result.metrics(model) for model in result.runs},
                 "comparison": asdict(comparison) if comparison else None,
+                "ablation": asdict(result.ablation) if result.ablation else None,
             }
         )
         return
@@ -76,8 +76,8 @@ def _evaluate(
     _show_table(result.valid_table)
     if result.comparison:
         _show_comparison(result.comparison)
-    if result.weight is not None:
-        console.print_lines(f"llamarec: fused with the retriever, weight {result.weight:.2f} on the verbalizer.")
+    if result.ablation:
+        _show_ablation(result.ablation)
 
 
 def _show_table(table: MetricTable) -> None:
@@ -110,4 +110,33 @@ def _show_comparison(comparison: Comparison) -> None:
             for metric, found in comparison.differences.items()
         ],
         numeric=["difference", "from", "to"],
+    )
+
+
+def _show_ablation(ablation: Ablation) -> None:
+    base = ablation.rows[0]
+    rows = [
+        [
+            f"{row.group} (ranks)" if row.group == ablation.chosen else row.group,
+            f"{row.validation:.4f}",
+            f"{row.validation_gain / base.validation:+.1%}",
+            f"± {1.96 * row.validation_error / base.validation:.1%}",
+            f"{row.test:.4f}",
+            f"{row.gain.mean / base.test:+.1%}",
+            f"{row.gain.low / base.test:+.1%} to {row.gain.high / base.test:+.1%}",
+        ]
+        for row in ablation.rows
+    ]
+    columns = ["", "validation", "gain", "interval", "test", "gain ", "interval "]
+    title = (
+        "NDCG@10 of users whose item was retrieved, gain over the retriever, 95 % intervals (validation: cross-fitted)"
+    )
+    console.print_table(title, columns, rows, numeric=columns[1:])
+    if ablation.contribution is None:
+        return
+    found = ablation.contribution
+    verdict = "" if found.significant else ": no more than chance"
+    console.print_lines(
+        f"The language model ({ablation.model}) adds {found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f}) to "
+        f"NDCG@10 beyond all other signals{verdict}."
     )

@@ -36,7 +36,7 @@ _RANKER_EPILOG = """Examples:
 
 llamarec train ranker --dataset games
 
-llamarec train ranker --dataset ml-100k --max-minutes 30"""
+llamarec train ranker --dataset ml-100k --strategy likelihood"""
 
 
 @app.command("retriever", epilog=_RETRIEVER_EPILOG)
@@ -119,6 +119,12 @@ def _ranker(
     retriever: Annotated[
         str | None, typer.Option(help="Checkpoint of the first stage; DATASET/lrurec by default.")
     ] = None,
+    strategy: Annotated[
+        str, typer.Option(help="verbalizer, which trains an adapter, or likelihood, which needs none.")
+    ] = "verbalizer",
+    signals: Annotated[
+        str, typer.Option(help="What else may count in the final score: of together, following, titles; or none.")
+    ] = "together,following,titles",
     name: _Name = None,
     preset: Annotated[str | None, typer.Option(help="paper or cpu; by default paper on CUDA, cpu on a CPU.")] = None,
     quantize: Annotated[str | None, typer.Option(help="nf4 or none; by default nf4 on CUDA, none on a CPU.")] = None,
@@ -130,12 +136,20 @@ def _ranker(
     no_auto: _NoAuto = False,
     as_json: _Json = False,
 ) -> None:
-    """Fine-tune a language model to rank the retriever's candidates, the second stage.
+    """Make a language model rank the retriever's candidates, the second stage.
+
+    Its scores are fused with the retriever's and with signals that need no language model, by a conditional logit that
+    is fitted on validation users; where nothing beats the retriever's own order, that order stands.
 
     The configuration file has a table [ranker]; the other tables count if the retriever has to be trained first.
     """
     from llamarec_cli.pipeline.train_ranker import train
 
+    trains = {"preset": preset, "quantize": quantize, "max-examples": max_examples, "max-minutes": max_minutes}
+    if strategy == "likelihood" and (given := _given(**trains)):
+        raise UsageError(
+            f"--{next(iter(given))} is about training, and --strategy likelihood trains nothing.", "Leave it out."
+        )
     overrides = read_config(config)
     overrides["training"] |= _given(seed=seed)
     overrides["ranker"] |= _given(seed=seed, max_examples=max_examples)
@@ -144,6 +158,8 @@ def _ranker(
             context,
             dataset,
             base=base,
+            strategy=strategy,
+            signals=[] if signals == "none" else signals.split(","),
             name=name,
             preset=preset,
             quantize=quantize,
@@ -157,21 +173,25 @@ def _ranker(
         console.print_json({"name": artefact.manifest.name, **metrics})
         return
     fusion = metrics["fusion"]
-    by_weight, weight = fusion["ndcg@10_by_weight"], fusion["weight"]
+    own = fusion["groups"]["retriever"]["ndcg@10"]
     console.print_table(
-        _heading(artefact),
-        ["NDCG@10 of validation users whose item was retrieved", ""],
+        f"{_heading(artefact)}; NDCG@10 of {fusion['users']:,} validation users whose item was retrieved",
+        ["", "NDCG@10", "gain", "interval"],
         [
-            ["retriever alone", f"{by_weight['0.00']:.4f}"],
-            ["verbalizer alone", f"{by_weight['1.00']:.4f}"],
-            [f"both, weight {weight:.2f} on the verbalizer", f"{by_weight[f'{weight:.2f}']:.4f}"],
+            [
+                f"{name} (ranks)" if name == fusion["chosen"] else name,
+                f"{group['ndcg@10']:.4f}",
+                f"{group['gain'] / own:+.1%}",
+                f"± {1.96 * group['error'] / own:.1%}",
+            ]
+            for name, group in fusion["groups"].items()
         ],
-        numeric=[""],
+        numeric=["NDCG@10", "gain", "interval"],
     )
-    if weight == 0:
+    if fusion["chosen"] == "retriever":
         console.warn(
-            "No weight beat the retriever by more than chance, so recommendations keep the retriever's order "
-            "(--no-fusion shows the verbalizer's)."
+            "Nothing beat the retriever by more than chance, so recommendations keep its order "
+            "(--no-fusion shows the language model's)."
         )
 
 

@@ -62,5 +62,13 @@ def all_metrics(ranks_S: Ranks) -> dict[str, float]:
     return {name: _mean(gains) for name, gains in gains_per_user(ranks_S).items()}
 
 
+def ranks_of_answers(scores_SK: npt.NDArray[np.float64], answers_S: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
+    """Return the 1-based rank of each user's true candidate; it stands behind candidates of the same score."""
+    own_S1 = np.take_along_axis(scores_SK, answers_S[:, None], axis=1)
+    # "Not below" rather than "at least": a score that is not a number must never look like a hit.
+    ranks: npt.NDArray[np.int32] = (~(scores_SK < own_S1)).sum(axis=1).astype(np.int32)
+    return ranks
+
+
 def _mean(gains_S: Gains) -> float:
     return float(np.mean(gains_S)) if len(gains_S) else 0.0

@@ -8,7 +8,7 @@ costs a forward pass for each user whose item was retrieved, and kept in an arte
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -19,23 +19,21 @@ from safetensors.numpy import load_file, save_file
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out
 from llamarec_cli.errors import LlamaRecError, UsageError, nearest
-from llamarec_cli.evaluation.metrics import all_metrics, gains_per_user
+from llamarec_cli.evaluation.metrics import all_metrics, gains_per_user, ndcg_at, ndcg_per_user, ranks_of_answers
 from llamarec_cli.evaluation.paper import TABLE_1, TABLE_3, TWO_STAGES
 from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
 from llamarec_cli.evaluation.tables import MetricTable, metric_table
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.prepare import need_dataset, warn_of_difference
+from llamarec_cli.pipeline.rankers import compute_signals, ranker_name, retrieved_examples
 from llamarec_cli.pipeline.recommend import load_both_stages
 from llamarec_cli.pipeline.retrievers import SplitResult, load_results
 from llamarec_cli.pipeline.starter import install_starter, is_starter
-from llamarec_cli.pipeline.train_ranker import ranker_name, retrieved_examples
-from llamarec_cli.ranking.finetuning import score_examples
-from llamarec_cli.ranking.fusion import fuse, ranks_of_answers
+from llamarec_cli.pipeline.training_state import TrainingStates
+from llamarec_cli.ranking.fusion import EVERYTHING, RETRIEVER, SIGNALS, FusionGroups
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
 
-# The verbalizer without fusion: what the paper calls LlamaRec, on the base model at hand.
-VERBALIZER = "verbalizer"
 _RANKS_FILE = "ranks.safetensors"
 
 Ranks = npt.NDArray[np.int32]
@@ -57,6 +55,45 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class AblationRow:
+    """One group of signals, ranked by its own fit.
+
+    Attributes:
+        group: Its name.
+        validation: NDCG@10 of validation users, cross-validated.
+        validation_gain: The gain of that over the retriever's own order.
+        validation_error: Standard error of the gain.
+        test: NDCG@10 of test users.
+        gain: The gain of that over the retriever's own order, with its interval.
+    """
+
+    group: str
+    validation: float
+    validation_gain: float
+    validation_error: float
+    test: float
+    gain: Difference
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What the language model adds to a retriever, and what is to be had without it; users whose item was retrieved.
+
+    Attributes:
+        rows: One a group, the retriever first.
+        chosen: Group that ranks.
+        model: Name of the language model's own group.
+        contribution: What the language model adds to all other signals together, on test users; None if no other signal
+            may count.
+    """
+
+    rows: list[AblationRow]
+    chosen: str
+    model: str
+    contribution: Difference | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What `evaluate` shows.
 
@@ -69,7 +106,7 @@ class Evaluation:
         all_table: The paper's Table 1.
         valid_table: The paper's Table 3.
         comparison: Two models compared, where there are two.
-        weight: Share of the verbalizer in the fusion, where there is a ranker.
+        ablation: What each signal adds, where there is a ranker.
     """
 
     dataset: str
@@ -80,7 +117,7 @@ class Evaluation:
     all_table: MetricTable
     valid_table: MetricTable
     comparison: Comparison | None
-    weight: float | None
+    ablation: Ablation | None
 
     def metrics(self, model: str) -> list[dict[str, dict[str, float]]]:
         """Return the metrics of each run of a model over all users and over the valid ones."""
@@ -116,22 +153,20 @@ def evaluate(
     runs: dict[str, list[Ranks]] = {}
     for name, column in columns.items():
         runs.setdefault(column, []).append(found[name].ranks_S)
-    ranked = ranker is not None or wanted in context.store
-    known = [*runs, *((VERBALIZER, TWO_STAGES) if ranked else ())]
-    for model in compare or ():
-        if model not in known:
-            raise UsageError(
-                f"{model} is not among the models evaluated: {nearest(model, known)}", f"Known: {', '.join(known)}."
-            )
-    weight: float | None = None
-    if ranked:
+    ablation: Ablation | None = None
+    if ranker is not None or wanted in context.store:
         artefact = context.store.open(wanted, Kind.RANKER)
-        weight = artefact.manifest.metrics["fusion"]["weight"]
+        groups = FusionGroups.from_json(artefact.manifest.metrics["fusion"])
+        strategy = artefact.manifest.config["strategy"]
         retriever = artefact.manifest.config["retriever"]
+        _check_compared(compare, [*runs, strategy, TWO_STAGES])
         valid = found[retriever].retrieved
-        runs |= {model: [ranks] for model, ranks in _ranker_ranks(context, artefact, data).items()}
+        of_groups = _ranker_ranks(context, artefact, data)
+        runs |= {strategy: [of_groups[strategy]], TWO_STAGES: [of_groups[groups.chosen]]}
+        ablation = _ablate(groups, {name: ranks[valid] for name, ranks in of_groups.items()}, strategy)
         pair = compare or (TWO_STAGES, columns[retriever])
     else:
+        _check_compared(compare, runs)
         valid = next(iter(found.values())).retrieved
         best = sorted(runs, key=lambda model: -fmean(all_metrics(ranks)["ndcg@10"] for ranks in runs[model]))
         pair = compare or (best[0], best[1 % len(best)])
@@ -153,8 +188,34 @@ def evaluate(
             TABLE_3.get(dataset, {}),
         ),
         comparison=_compare(runs, *pair),
-        weight=weight,
+        ablation=ablation,
     )
+
+
+def _check_compared(compare: tuple[str, str] | None, known: Collection[str]) -> None:
+    for model in compare or ():
+        if model not in known:
+            raise UsageError(
+                f"{model} is not among the models evaluated: {nearest(model, known)}", f"Known: {', '.join(known)}."
+            )
+
+
+def _ablate(groups: FusionGroups, ranks: Mapping[str, Ranks], model: str) -> Ablation:
+    """Compare the groups of signals over users whose item was retrieved."""
+    gains = {name: ndcg_per_user(of_group, 10) for name, of_group in ranks.items()}
+    rows = [
+        AblationRow(
+            name,
+            one.ndcg,
+            one.gain,
+            one.error,
+            ndcg_at(ranks[name], 10),
+            paired_bootstrap(gains[name], gains[RETRIEVER]),
+        )
+        for name, one in groups.fitted.items()
+    ]
+    contribution = paired_bootstrap(gains[EVERYTHING], gains[SIGNALS]) if EVERYTHING in gains else None
+    return Ablation(rows, groups.chosen, model, contribution)
 
 
 def _retrievers_of(context: Context, dataset: str) -> list[Artefact]:
@@ -183,37 +244,47 @@ def _columns(retrievers: Sequence[Artefact]) -> dict[str, str]:
 
 
 def _ranker_ranks(context: Context, ranker: Artefact, data: PreparedData) -> dict[str, Ranks]:
-    """Return the ranks of the verbalizer alone and of both stages, computing them where they are not kept yet."""
+    """Return the ranks under each group of a ranker's signals, computing them where they are not kept yet."""
     name = f"{ranker.manifest.name}.test"
+    parents = {ranker.manifest.name: ranker.manifest.digest}
     if name in context.store:
         kept = context.store.open(name, Kind.EVALUATION)
-        if kept.manifest.parents == {ranker.manifest.name: ranker.manifest.digest}:
+        if kept.manifest.parents == parents:
             return load_file(kept.path / _RANKS_FILE)
-    ranks = _compute_ranks(context, ranker, data)
+    states = TrainingStates(context, name, {"parents": parents})
+    ranks = _compute_ranks(context, ranker, data, states)
     manifest = Manifest(
         name=name,
         kind=Kind.EVALUATION,
         config={"dataset": ranker.manifest.config["dataset"], "split": str(Split.TEST)},
-        parents={ranker.manifest.name: ranker.manifest.digest},
-        metrics={model: all_metrics(of_model) for model, of_model in ranks.items()},
+        parents=parents,
+        metrics={group: all_metrics(of_group) for group, of_group in ranks.items()},
         command=context.command,
     )
     with context.store.stage(manifest, replace=True) as folder:
         save_file(ranks, folder / _RANKS_FILE)
+    states.clear()
     return ranks
 
 
-def _compute_ranks(context: Context, ranker: Artefact, data: PreparedData) -> dict[str, Ranks]:
+def _compute_ranks(context: Context, ranker: Artefact, data: PreparedData, states: TrainingStates) -> dict[str, Ranks]:
     """Rank the candidates of every user whose item was retrieved; the others keep the retriever's rank."""
     _, retriever, trained = load_both_stages(context, ranker.manifest.config["dataset"], ranker.manifest.name)
     result = retriever.results[Split.TEST]
     examples = retrieved_examples(held_out(data, Split.TEST), result)
     answers = np.array([example.answer for example in examples], dtype=np.int64)
-    verbalizer_SK = score_examples(trained.engine, examples, result.candidates.k, "rank test users", context.report)
-    retriever_SK = result.candidates.log_probabilities()[result.retrieved]
+    signals = compute_signals(
+        context,
+        trained.source,
+        examples,
+        result.candidates.log_probabilities()[result.retrieved],
+        stage="rank test users",
+        states=states,
+    )
+    exists_SK = result.candidates.items_SK[result.retrieved] > 0
     return {
-        VERBALIZER: _with_ranks(result, ranks_of_answers(verbalizer_SK, answers)),
-        TWO_STAGES: _with_ranks(result, ranks_of_answers(fuse(retriever_SK, verbalizer_SK, trained.weight), answers)),
+        group: _with_ranks(result, ranks_of_answers(one.fusion.log_probabilities(signals, exists_SK), answers))
+        for group, one in trained.groups.fitted.items()
     }
 
 

@@ -14,11 +14,12 @@ from llamarec_cli.data.titles import Match, TitleIndex
 from llamarec_cli.errors import LlamaRecError, UsageError
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.prepare import need_dataset
+from llamarec_cli.pipeline.rankers import TrainedRanker, load_ranker, ranker_name
 from llamarec_cli.pipeline.retrievers import TrainedRetriever, load_retriever
 from llamarec_cli.pipeline.starter import STARTER_DATASET, install_starter, is_starter
-from llamarec_cli.pipeline.train_ranker import TrainedRanker, load_ranker, ranker_name
-from llamarec_cli.ranking.fusion import fuse
-from llamarec_cli.ranking.prompt import LABELS
+from llamarec_cli.ranking.examples import RankingExample
+from llamarec_cli.ranking.fusion import Fusion
+from llamarec_cli.ranking.prompt import LABELS, MAX_HISTORY
 from llamarec_cli.retrieval.candidates import DEFAULT_K, retrieve
 from llamarec_cli.store.manifest import Kind
 
@@ -78,7 +79,7 @@ def recommend(
         ranker: Name of the ranker; `DATASET/smollm2-135m` by default.
         top: Length of the list; 10 by default, or `k` where that is less.
         k: Candidates that are ranked.
-        fusion: Whether the retriever's order counts too; else the verbalizer alone decides.
+        fusion: Whether the fitted final score decides; else the language model alone.
 
     Raises:
         LlamaRecError: No entry of the history is known, or there is no ranker.
@@ -108,18 +109,25 @@ def recommend(
         raise LlamaRecError(
             f"The history holds every item of {dataset}, so nothing is left to recommend.", "Shorten it."
         )
-    verbalizer = trained.engine.rank(items.tolist(), pool.tolist())
-    weight = trained.weight if fusion else 1.0
-    fused = fuse(candidates.log_probabilities()[0][: len(pool)], verbalizer, weight)
+    final = trained.groups.fitted[trained.groups.chosen].fusion if fusion else Fusion({trained.source.model: 1.0})
+    if trained.source.model not in final.coefficients:
+        context.say(
+            f"{trained.artefact.manifest.name} ranks without its language model, which gained nothing on validation; "
+            "--no-fusion asks it alone."
+        )
+    retriever_1K = candidates.log_probabilities()[:, : len(pool)]
+    example = RankingExample(items[-MAX_HISTORY:], pool, 0)
+    signals = trained.source.compute([example], retriever_1K, list(final.coefficients))
+    scores = final.log_probabilities(signals, np.ones(retriever_1K.shape, dtype=np.bool_))[0]
     # Candidates come in the retriever's order, which a stable sort keeps among equals.
-    order = np.argsort(-fused, kind="stable")[:top]
+    order = np.argsort(-scores, kind="stable")[:top]
     return Recommendations(
         dataset=dataset,
         ranker=trained.artefact.manifest.name,
         history=[data.titles[item] for item in items],
         unknown=[match.given for match in matches if match.item is None],
         items=[
-            Recommendation(data.item_ids[pool[place]], data.titles[pool[place]], float(np.exp(fused[place])))
+            Recommendation(data.item_ids[pool[place]], data.titles[pool[place]], float(np.exp(scores[place])))
             for place in order
         ],
     )

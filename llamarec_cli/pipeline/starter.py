@@ -12,8 +12,8 @@ from pathlib import Path
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.context import Context
+from llamarec_cli.pipeline.rankers import ranker_name
 from llamarec_cli.pipeline.retrievers import check_vocabulary, retriever_name
-from llamarec_cli.pipeline.train_ranker import ranker_name
 from llamarec_cli.store.manifest import read_manifest
 from llamarec_cli.store.registry import Artefact
 

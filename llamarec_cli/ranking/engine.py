@@ -7,18 +7,28 @@ head. No logits of other positions or other tokens are computed, and nothing is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from llamarec_cli.progress import Progress, Reporter, silent
+from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.prompt import LABELS, MAX_HISTORY, render_prompt
 from llamarec_cli.ranking.verbalizer import candidate_log_probabilities, label_token_ids
 
 # The paper cuts longer titles.
 MAX_TITLE_TOKENS = 32
+
+
+class CandidateScorer(Protocol):
+    """A way to read a language model: history and candidates to log-probabilities."""
+
+    def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Return the log-probability of each candidate, K values in the order given."""
+        ...
 
 
 class PromptEncoder:
@@ -112,3 +122,23 @@ class RankingEngine:
         log_probabilities = candidate_log_probabilities(hidden_1D, head_of(self.model), label_ids)[0]
         result: npt.NDArray[np.float64] = log_probabilities.cpu().numpy().astype(np.float64)
         return result
+
+
+def score_examples(
+    scorer: CandidateScorer, examples: Sequence[RankingExample], k: int, stage: str, report: Reporter = silent
+) -> npt.NDArray[np.float64]:
+    """Return a scorer's log-probabilities of several users, S x K; minus infinity where a user has fewer.
+
+    Args:
+        scorer: Reads the language model.
+        examples: Histories and candidates, at most `k` of these a user.
+        k: Width of the result.
+        stage: Name of the progress bar.
+        report: Progress in users.
+    """
+    scores = np.full((len(examples), k), -np.inf)
+    for index, example in enumerate(examples):
+        ranked = scorer.rank(example.history.tolist(), example.candidates.tolist())
+        scores[index, : len(ranked)] = ranked
+        report(Progress(stage, index + 1, len(examples)))
+    return scores

@@ -20,12 +20,11 @@ import torch
 from torch import Tensor
 
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.evaluation.metrics import ndcg_at
+from llamarec_cli.evaluation.metrics import ndcg_at, ranks_of_answers
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.adapters import adapter_parameters, add_adapter
-from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine, head_of, transformer_of
+from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine, head_of, score_examples, transformer_of
 from llamarec_cli.ranking.examples import RankingExample, TrainingExamples
-from llamarec_cli.ranking.fusion import ranks_of_answers
 from llamarec_cli.ranking.prompt import LABELS
 from llamarec_cli.snapshots import TrainingState, dropout_seed, part, restore_snapshot, take_snapshot
 
@@ -310,26 +309,6 @@ class _Run:
             f"(retriever {retriever:.4f}), accuracy {validation.accuracy:.3f}, {len(sample.examples)} users"
         )
         report(Progress("validate", len(sample.examples), len(sample.examples), note=note))
-
-
-def score_examples(
-    engine: RankingEngine, examples: Sequence[RankingExample], k: int, stage: str, report: Reporter = silent
-) -> npt.NDArray[np.float64]:
-    """Return the verbalizer's log-probabilities of several users, S x K; minus infinity where a user has fewer.
-
-    Args:
-        engine: The engine.
-        examples: Histories and candidates, at most `k` of these a user.
-        k: Width of the result.
-        stage: Name of the progress bar.
-        report: Progress in users.
-    """
-    scores = np.full((len(examples), k), -np.inf)
-    for index, example in enumerate(examples):
-        ranked = engine.rank(example.history.tolist(), example.candidates.tolist())
-        scores[index, : len(ranked)] = ranked
-        report(Progress(stage, index + 1, len(examples)))
-    return scores
 
 
 def _stale(validations: list[RankerValidation]) -> int:

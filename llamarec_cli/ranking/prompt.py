@@ -17,6 +17,7 @@ MAX_HISTORY = 20
 INSTRUCTION = (
     "Given user history in chronological order, recommend an item from the candidate pool with its index letter."
 )
+LIST_HEADING = "Items that one user chose, in order:"
 _SEPARATOR = " \n "
 
 
@@ -52,3 +53,16 @@ def render_prompt(history: Sequence[str], candidates: Sequence[str]) -> str:
         f"### Input:\nUser history: {numbered};{_SEPARATOR}Candidate pool: {lettered}\n\n"
         "### Response:\n"
     )
+
+
+def render_list(history: Sequence[str]) -> tuple[str, str]:
+    """Return a plain numbered list that waits for one more title, for `likelihood`.
+
+    Args:
+        history: Titles, oldest first.
+
+    Returns:
+        The text up to the number of the next entry, and what stands between it and that entry's title.
+    """
+    lines = "".join(f"{number}. {title}\n" for number, title in enumerate(history, start=1))
+    return f"{LIST_HEADING}\n{lines}{len(history) + 1}.", " "

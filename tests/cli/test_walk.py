@@ -68,7 +68,14 @@ def test_the_whole_path(raw_folder: Path, store_with_base: Store, config: str, t
     ranker = as_json("train", "ranker", "--dataset", "ml-100k", "--config", config, "--max-examples", "16")
     assert ranker["name"] == "ml-100k/smollm2-135m"
     assert ranker["examples"] == 16
-    assert 0 <= ranker["fusion"]["weight"] <= 1
+    assert ranker["fusion"]["chosen"] in ranker["fusion"]["groups"]
+    assert set(ranker["fusion"]["groups"]) == {
+        "retriever",
+        "verbalizer",
+        "retriever + signals",
+        "retriever + verbalizer",
+        "all",
+    }
 
     history = tmp_path / "hist.json"
     history.write_text(json.dumps(["film 05", "The Film 06 (1956)", "7", "No Such Film"]))
@@ -95,6 +102,11 @@ def test_the_whole_path(raw_folder: Path, store_with_base: Store, config: str, t
             assert figure == pytest.approx(figures["valid"][metric] * share)
 
     assert evaluated["comparison"]["one"] == "llamarec"
+    ablation = evaluated["ablation"]
+    assert ablation["chosen"] == ranker["fusion"]["chosen"]
+    retriever = evaluated["models"]["lrurec"][0]["valid"]["ndcg@10"]
+    for row in ablation["rows"]:
+        assert row["gain"]["mean"] == pytest.approx(row["test"] - retriever)
     # The second time nothing is run again.
     store_with_base.remove("smollm2-135m")
     assert as_json("evaluate", "--dataset", "ml-100k") == evaluated
@@ -125,12 +137,14 @@ def test_the_tables_for_people_show_the_same(raw_folder: Path, store_with_base: 
     result = run("train", "retriever", "--dataset", "ml-100k", "--config", config)
     assert "0.1426" in result.stdout
     result = run("train", "ranker", "--dataset", "ml-100k", "--config", config, "--max-examples", "8")
-    assert "verbalizer alone" in result.stdout
+    assert "retriever + verbalizer" in result.stdout
     assert "untrained" in result.stderr
     result = run("recommend", "--history", "-", "--dataset", "ml-100k", stdin='["film 05"]')
     assert "probability" in result.stdout
     assert "The Film" in result.stdout
-    assert "0.1524" in run("evaluate", "--dataset", "ml-100k").stdout
+    shown = run("evaluate", "--dataset", "ml-100k").stdout
+    assert "0.1524" in shown
+    assert "beyond all other signals" in shown
     assert "smollm2-135m" in run("store", "list").stdout
     assert "made by: llamarec" in run("store", "show", "ml-100k").stdout
 
@@ -209,3 +223,22 @@ def test_bench_retriever(raw_folder: Path, home: Path) -> None:
     assert measured["machine"]["float32_gflops"] > 0
     assert "a second" in run("bench", "retriever", "--dataset", "ml-100k", "--steps", "1").stdout
     run("bench", "retriever", "--dataset", "ml-100k", "--model", "popularity", code=2)
+
+
+def test_a_ranker_by_title_likelihood_needs_no_training(raw_folder: Path, store_with_base: Store, config: str) -> None:
+    run("prepare", "ml-100k", "--source", str(raw_folder))
+    run("train", "retriever", "--dataset", "ml-100k", "--config", config)
+    likelihood = ("train", "ranker", "--dataset", "ml-100k", "--strategy", "likelihood")
+    ranker = as_json(*likelihood, "--signals", "titles")
+    assert "examples" not in ranker
+    assert set(ranker["fusion"]["groups"]["all"]["coefficients"]) == {"retriever", "titles", "likelihood"}
+    ranked = as_json("recommend", "--history", "-", "--dataset", "ml-100k", "--no-fusion", stdin='["film 05"]')
+    assert len(ranked["items"]) == 10
+    # The language model alone reads candidates in no order, so the second call gives the same.
+    assert as_json("recommend", "--history", "-", "--dataset", "ml-100k", "--no-fusion", stdin='["film 05"]') == ranked
+    evaluated = as_json("evaluate", "--dataset", "ml-100k")
+    assert set(evaluated["models"]) == {"lrurec", "likelihood", "llamarec"}
+    shown = as_json("store", "show", "ml-100k/smollm2-135m")
+    assert "adapter_model.safetensors" not in shown["files"]
+    for wrong in (("--max-minutes", "5"), ("--signals", "title"), ("--strategy", "likelyhood")):
+        run(*likelihood, *wrong, "--name", "ml-100k/other", code=2)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from llamarec_cli.evaluation.metrics import all_metrics, mrr_at, ndcg_at, recall_at
+from llamarec_cli.evaluation.metrics import all_metrics, mrr_at, ndcg_at, ranks_of_answers, recall_at
 from llamarec_cli.evaluation.paper import TABLE_1, TABLE_3, TWO_STAGES
 
 RANKS = np.array([1, 3, 6, 40])
@@ -55,3 +55,12 @@ def test_table_1_is_table_3_scaled_by_the_share_of_retrieved_users() -> None:
         valid = TABLE_3[dataset][TWO_STAGES]
         quotients = [figure / valid[name] for name, figure in models[TWO_STAGES].items()]
         assert max(quotients) - min(quotients) < 0.0005, dataset
+
+
+def test_ties_are_never_in_favour_of_the_answer() -> None:
+    scores = np.array([[0.1, 0.5, 0.5, 0.2], [0.25, 0.25, 0.25, 0.25]])
+    assert ranks_of_answers(scores, np.array([1, 0])).tolist() == [2, 4]
+
+
+def test_what_is_not_a_number_is_never_a_hit() -> None:
+    assert ranks_of_answers(np.full((1, 4), np.nan), np.array([0])).tolist() == [4]

@@ -1,0 +1,183 @@
+"""Rankers in the store: what they are made of, how they are loaded, and how they score users."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_file, save_file
+
+from llamarec_cli.data.dataset import PreparedData
+from llamarec_cli.data.splits import HeldOut, Sequences
+from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.pipeline.base_model import need_base_model
+from llamarec_cli.pipeline.context import Context, best_device
+from llamarec_cli.pipeline.retrievers import SplitResult, check_vocabulary
+from llamarec_cli.pipeline.training_state import TrainingStates
+from llamarec_cli.progress import Progress
+from llamarec_cli.ranking.adapters import merge_adapter
+from llamarec_cli.ranking.base_models import DEFAULT_BASE, load_base_model, load_tokenizer
+from llamarec_cli.ranking.engine import CandidateScorer, PromptEncoder, RankingEngine
+from llamarec_cli.ranking.examples import RankingExample
+from llamarec_cli.ranking.fusion import FusionGroups
+from llamarec_cli.ranking.likelihood import LikelihoodEngine
+from llamarec_cli.ranking.prompt import MAX_HISTORY
+from llamarec_cli.ranking.signals import Array, Signal, Signals, SignalSource
+from llamarec_cli.retrieval.neighbours import CountsConfig, ItemCounts
+from llamarec_cli.store.manifest import Kind
+from llamarec_cli.store.registry import Artefact
+
+_COUNTS_FILE = "counts.safetensors"
+_PRIORS_FILE = "priors.safetensors"
+# Fewer neighbours than a retriever of counts alone would keep: a ranker is to stay small, and only 20 items are asked.
+_COUNTS = CountsConfig(neighbours=50)
+# Users between two savings of the language model's scores, some minutes on a CPU.
+_SAVE_EVERY = 100
+
+
+def ranker_name(dataset: str, base: str = DEFAULT_BASE) -> str:
+    """Return the name that a ranker of a data set has unless another is given."""
+    return f"{dataset}/{base}"
+
+
+@dataclass(frozen=True)
+class TrainedRanker:
+    """A ranker as loaded from the store.
+
+    Attributes:
+        source: Computes its signals; the language model is loaded when it is first asked.
+        groups: The fusions fitted, and which of them ranks.
+        retriever: Name of the retriever it was fitted with.
+        artefact: Where it came from.
+    """
+
+    source: SignalSource
+    groups: FusionGroups
+    retriever: str
+    artefact: Artefact
+
+
+def load_ranker(context: Context, name: str, data: PreparedData) -> TrainedRanker:
+    """Load a ranker from the store.
+
+    Raises:
+        LlamaRecError: It is missing or damaged, or does not belong to this data or retriever.
+    """
+    artefact = context.store.open(name, Kind.RANKER)
+    config = artefact.manifest.config
+    check_vocabulary(artefact, data)
+    _check_parent(artefact, context.store.open(config["retriever"], Kind.RETRIEVER))
+    strategy = Signal(config["strategy"])
+
+    def load() -> CandidateScorer:
+        base = need_base_model(context, config["base"])
+        _check_parent(artefact, base)
+        return load_scorer(strategy, base.path, artefact.path, data.titles)
+
+    counts = ItemCounts(data.item_count, CountsConfig(**config["counts"]))
+    counts.load_state_dict(load_file(artefact.path / _COUNTS_FILE))
+    source = SignalSource(counts, data.titles, strategy, load)
+    return TrainedRanker(
+        source, FusionGroups.from_json(artefact.manifest.metrics["fusion"]), config["retriever"], artefact
+    )
+
+
+def load_scorer(strategy: Signal, base: Path, checkpoint: Path, titles: Sequence[str]) -> CandidateScorer:
+    """Load a language model to read in one of two ways: with its adapter merged, or with its titles' priors.
+
+    Args:
+        strategy: `VERBALIZER` or `LIKELIHOOD`.
+        base: Folder of the base model.
+        checkpoint: Folder of the ranker.
+        titles: Title of each item id.
+    """
+    model, tokenizer = load_base_model(base, best_device()), load_tokenizer(base)
+    if strategy is Signal.VERBALIZER:
+        return RankingEngine(merge_adapter(model, checkpoint), PromptEncoder(tokenizer, titles))
+    return LikelihoodEngine(model, tokenizer, titles, load_arrays(checkpoint / _PRIORS_FILE)["priors"])
+
+
+def save_priors(priors: npt.NDArray[np.float64], folder: Path) -> None:
+    """Write the priors of a catalogue's titles into a ranker's folder."""
+    save_arrays({"priors": priors}, folder / _PRIORS_FILE)
+
+
+def count_items(sequences: Sequences, item_count: int) -> ItemCounts:
+    """Return the item counts of training sequences, as rankers keep them."""
+    counts = ItemCounts(item_count, _COUNTS)
+    counts.count(sequences)
+    return counts
+
+
+def save_counts(counts: ItemCounts, folder: Path) -> dict[str, Any]:
+    """Write item counts into a ranker's folder, and return what the manifest's `counts` must hold."""
+    save_file(counts.state_dict(), folder / _COUNTS_FILE)
+    return asdict(counts.config)
+
+
+def retrieved_examples(cases: HeldOut, result: SplitResult) -> list[RankingExample]:
+    """Return, for each user whose item was retrieved, history, candidates in the retriever's order, and the answer."""
+    examples: list[RankingExample] = []
+    for user in result.retrieved:
+        candidates = result.candidates.items_SK[user]
+        candidates = candidates[candidates > 0]
+        answer = int(np.flatnonzero(candidates == cases.targets_S[user])[0])
+        examples.append(RankingExample(cases.histories[int(user)][-MAX_HISTORY:], candidates, answer))
+    return examples
+
+
+def compute_signals(
+    context: Context,
+    source: SignalSource,
+    examples: Sequence[RankingExample],
+    retriever_SK: Array,
+    *,
+    stage: str,
+    states: TrainingStates,
+) -> Signals:
+    """Return all signals of some users, saving the language model's scores now and then.
+
+    A thousand users take a CPU a quarter of an hour and more; an interrupted run goes on from the last saving.
+
+    Args:
+        context: Surroundings.
+        source: Computes signals.
+        examples: Histories and candidates; S users.
+        retriever_SK: The retriever's log-probabilities.
+        stage: Name of the progress bar.
+        states: Where the scores so far are kept; to be cleared once the result is in the store.
+    """
+    cheap = {signal for signal in Signal if signal is not source.model}
+    signals = source.compute(examples, retriever_SK, cheap)
+    scores_SK = np.full(retriever_SK.shape, -np.inf)
+    done = 0
+    if saved := states.load():
+        tensors, numbers = saved
+        scores_SK, done = tensors["scores"].numpy(), numbers["done"]
+    while done < len(examples):
+        until = min(done + _SAVE_EVERY, len(examples))
+
+        def report(progress: Progress, done: int = done) -> None:
+            context.report(Progress(stage, done + progress.done, len(examples)))
+
+        some = source.compute(examples[done:until], retriever_SK[done:until], {source.model}, report=report)
+        scores_SK[done:until] = some[source.model]
+        done = until
+        states.save({"scores": torch.from_numpy(scores_SK)}, {"done": done})
+    return signals | {source.model: scores_SK}
+
+
+def _check_parent(child: Artefact, parent: Artefact) -> None:
+    if child.manifest.parents[parent.manifest.name] != parent.manifest.digest:
+        name, dataset = child.manifest.name, child.manifest.config["dataset"]
+        raise LlamaRecError(
+            f"{name} was trained with another {parent.manifest.name} than the store holds now.",
+            f"llamarec train ranker --dataset {dataset} --name {name} --replace",
+        )

@@ -1,0 +1,144 @@
+"""The second way to read a language model: how much likelier the history makes a candidate's title.
+
+    score_k = log p(title_k | history) - log p(title_k)
+
+The second term, the title's prior, keeps common words and short titles from winning; it does not depend on the user and
+is computed once a catalogue. Nothing is trained for it, though an adapter may be.
+
+All candidates are scored in one forward pass: the history is followed by every title, and a mask lets each title see
+the history and itself alone, as the branches of a tree see their trunk.
+
+Shapes: L tokens of one pass, M positions that predict a token of a title, D hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from llamarec_cli.progress import Progress, Reporter, silent
+from llamarec_cli.ranking.engine import cut_title, head_of, transformer_of
+from llamarec_cli.ranking.fusion import log_softmax
+from llamarec_cli.ranking.prompt import MAX_HISTORY, render_list
+
+# Titles behind one trunk when priors are computed.
+_TITLES_A_PASS = 48
+# Rows of full logits that are alive at once: 64 x 49,152 are 6 MB in bfloat16.
+_ROWS = 64
+
+
+class LikelihoodEngine:
+    """Scores candidates by title likelihood.
+
+    Args:
+        model: A transformers causal language model in evaluation mode, with any adapter merged.
+        tokenizer: Its tokenizer.
+        titles: Title of each item id.
+        priors: What `title_priors` returned for the same model and titles; None while they are being computed.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Any, titles: Sequence[str], priors: npt.NDArray[np.float64] | None = None
+    ) -> None:
+        self.model, self.tokenizer, self.priors = model, tokenizer, priors
+        self._titles = titles
+        self._short: dict[int, str] = {}
+
+    @torch.inference_mode()
+    def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Return the log-softmax of the scores, K values in the order given.
+
+        Args:
+            history: Item ids, oldest first; the last `MAX_HISTORY` are read.
+            candidates: Item ids; any number.
+        """
+        if self.priors is None:
+            raise ValueError("the titles' priors are missing")
+        scores = self._log_likelihoods(history[-MAX_HISTORY:], candidates) - self.priors[list(candidates)]
+        return log_softmax(scores)
+
+    @torch.inference_mode()
+    def title_priors(self, report: Reporter = silent) -> npt.NDArray[np.float64]:
+        """Return log p(title) of every item, V values: its likelihood at the head of a list; 0 for the padding."""
+        priors = np.zeros(len(self._titles))
+        for begin in range(1, len(self._titles), _TITLES_A_PASS):
+            items = range(begin, min(begin + _TITLES_A_PASS, len(self._titles)))
+            priors[items] = self._log_likelihoods([], items)
+            report(Progress("read every title once", items[-1], len(self._titles) - 1))
+        return priors
+
+    def _log_likelihoods(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
+        trunk, after = render_list([self._title(item) for item in history])
+        trunk_ids = self.tokenizer.encode(trunk)
+        branches = [self.tokenizer.encode(after + self._title(item), add_special_tokens=False) for item in candidates]
+        return branch_log_likelihoods(self.model, trunk_ids, branches)
+
+    def _title(self, item: int) -> str:
+        item = int(item)
+        if item not in self._short:
+            self._short[item] = cut_title(self.tokenizer, self._titles[item])
+        return self._short[item]
+
+
+def branch_log_likelihoods(
+    model: Any, trunk: Sequence[int], branches: Sequence[Sequence[int]]
+) -> npt.NDArray[np.float64]:
+    """Return log p(branch | trunk) of several continuations of one text, in one forward pass.
+
+    Args:
+        model: A transformers causal language model.
+        trunk: Token ids that all continuations share; at least one.
+        branches: Token ids of each continuation; none may be empty.
+    """
+    # The last token of a branch predicts nothing that is asked for, so it need not be read.
+    inputs = [branch[:-1] for branch in branches]
+    owners = np.repeat(np.arange(len(branches)), [len(branch) for branch in inputs])
+    within = np.concatenate([np.arange(len(branch)) for branch in inputs]) if branches else np.empty(0, dtype=np.int64)
+    ids_L = np.concatenate([np.asarray(trunk), *(np.asarray(branch, dtype=np.int64) for branch in inputs)])
+    owner_L = torch.from_numpy(np.concatenate([np.full(len(trunk), -1), owners]))
+    device = model.device
+    position_L = torch.from_numpy(np.concatenate([np.arange(len(trunk)), len(trunk) + within])).to(device)
+    hidden_LD = transformer_of(model)(
+        input_ids=torch.from_numpy(ids_L.astype(np.int64)).unsqueeze(0).to(device),
+        attention_mask=_tree_mask(owner_L, model.dtype).to(device),
+        position_ids=position_L.unsqueeze(0),
+        use_cache=False,
+    ).last_hidden_state[0]
+    # Where each token of a branch is predicted: the first by the trunk's end, the others by the token before.
+    begins = len(trunk) + np.cumsum([0, *(len(branch) for branch in inputs)])[:-1]
+    sources_M = np.concatenate(
+        [np.r_[len(trunk) - 1, begin : begin + len(branch)] for begin, branch in zip(begins, inputs, strict=True)]
+    )
+    targets_M = np.concatenate([np.asarray(branch) for branch in branches])
+    log_p_M = _token_log_probabilities(hidden_LD[torch.from_numpy(sources_M).to(device)], head_of(model), targets_M)
+    return np.add.reduceat(log_p_M, np.cumsum([0, *(len(branch) for branch in branches)])[:-1])
+
+
+def _tree_mask(owner_L: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the additive mask, 1 x 1 x L x L: all see the trunk before them, a branch sees itself besides.
+
+    Args:
+        owner_L: Branch of each position, -1 for the trunk.
+        dtype: What the model computes in.
+    """
+    earlier_LL = torch.ones(len(owner_L), len(owner_L), dtype=torch.bool).tril()
+    related_LL = (owner_L.unsqueeze(0) == -1) | (owner_L.unsqueeze(0) == owner_L.unsqueeze(1))
+    mask_LL = torch.zeros(len(owner_L), len(owner_L), dtype=dtype)
+    return mask_LL.masked_fill_(~(earlier_LL & related_LL), torch.finfo(dtype).min)[None, None]
+
+
+def _token_log_probabilities(
+    hidden_MD: Tensor, head_VD: Tensor, targets_M: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Return the log-probability of one token at each of M positions."""
+    targets = torch.from_numpy(targets_M.astype(np.int64)).to(hidden_MD.device)
+    # The token's own logit in float32, where rounding would count; the sum over the vocabulary averages it out.
+    own_M = (hidden_MD.float() * head_VD[targets].float()).sum(dim=1)
+    sums_M = torch.cat([torch.logsumexp((rows @ head_VD.T).float(), dim=1) for rows in torch.split(hidden_MD, _ROWS)])
+    result: npt.NDArray[np.float64] = (own_M - sums_M).cpu().numpy().astype(np.float64)
+    return result

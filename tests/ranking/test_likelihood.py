@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+from conftest import byte_tokenizer, tiny_llama
+from transformers import GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
+
+from llamarec_cli.ranking.likelihood import LikelihoodEngine, branch_log_likelihoods
+
+TITLES = ["", "Alien (1979)", "Brazil", "Heat", "The Matrix (1999)", "Up"]
+
+
+def tiny_qwen2() -> Qwen2ForCausalLM:
+    torch.manual_seed(0)
+    return Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=258,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+        )
+    ).eval()
+
+
+def tiny_gpt2() -> GPT2LMHeadModel:
+    torch.manual_seed(0)
+    return GPT2LMHeadModel(GPT2Config(vocab_size=258, n_positions=512, n_embd=32, n_layer=2, n_head=4)).eval()
+
+
+def plain(model, trunk: list[int], branch: list[int]) -> float:  # type: ignore[no-untyped-def]
+    """The log-likelihood of one continuation on its own, by the model's own head."""
+    logits = model(torch.tensor([[*trunk, *branch]])).logits[0].float()
+    log_p = torch.log_softmax(logits, dim=-1)
+    return sum(float(log_p[len(trunk) - 1 + place, token]) for place, token in enumerate(branch))
+
+
+@pytest.mark.parametrize("make", [tiny_llama, tiny_qwen2, tiny_gpt2])
+@torch.no_grad()
+def test_one_pass_over_the_tree_equals_a_pass_for_each_branch(make) -> None:  # type: ignore[no-untyped-def]
+    model = make()
+    trunk = [5, 6, 7, 8]
+    branches = [[9, 10, 11], [12], [9, 10, 13, 14], [200, 1]]
+    found = branch_log_likelihoods(model, trunk, branches)
+    assert found.tolist() == pytest.approx([plain(model, trunk, branch) for branch in branches], abs=1e-4)
+
+
+def engine(priors: np.ndarray | None = None) -> LikelihoodEngine:
+    return LikelihoodEngine(tiny_llama(), byte_tokenizer(), TITLES, priors)
+
+
+@torch.no_grad()
+def test_the_score_is_the_likelihood_less_the_prior() -> None:
+    priors = engine().title_priors()
+    assert priors[0] == 0
+    tokenizer, model = byte_tokenizer(), tiny_llama()
+    head = tokenizer.encode("Items that one user chose, in order:\n1.")
+    assert priors[3] == pytest.approx(plain(model, head, tokenizer.encode(" Heat")), abs=1e-3)
+
+    trunk = tokenizer.encode("Items that one user chose, in order:\n1. Brazil\n2. Up\n3.")
+    candidates = [1, 3, 4]
+    scores = np.array([plain(model, trunk, tokenizer.encode(f" {TITLES[item]}")) - priors[item] for item in candidates])
+    expected = scores - np.log(np.exp(scores).sum())
+    assert engine(priors).rank([2, 5], candidates).tolist() == pytest.approx(expected.tolist(), abs=1e-3)
+
+
+def test_the_order_of_candidates_does_not_matter() -> None:
+    scorer = engine(np.zeros(len(TITLES)))
+    forwards, backwards = scorer.rank([2], [1, 3, 4, 5]), scorer.rank([2], [5, 4, 3, 1])
+    assert forwards.tolist() == pytest.approx(backwards[::-1].tolist(), abs=1e-4)
+    assert np.exp(forwards).sum() == pytest.approx(1)
+
+
+def test_without_priors_nothing_is_ranked() -> None:
+    with pytest.raises(ValueError, match="priors"):
+        engine().rank([2], [1])
