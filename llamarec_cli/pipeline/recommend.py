@@ -19,8 +19,8 @@ from llamarec_cli.pipeline.retrievers import TrainedRetriever, load_retriever
 from llamarec_cli.pipeline.starter import STARTER_DATASET, install_starter, is_starter
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.fusion import Fusion
-from llamarec_cli.ranking.prompt import LABELS, MAX_HISTORY
-from llamarec_cli.retrieval.candidates import DEFAULT_K, retrieve
+from llamarec_cli.ranking.prompt import MAX_CANDIDATES, MAX_HISTORY
+from llamarec_cli.retrieval.candidates import retrieve
 from llamarec_cli.store.manifest import Kind
 
 DEFAULT_TOP = 10
@@ -67,7 +67,7 @@ def recommend(
     dataset: str | None = None,
     ranker: str | None = None,
     top: int | None = None,
-    k: int = DEFAULT_K,
+    k: int | None = None,
     fusion: bool = True,
 ) -> Recommendations:
     """Recommend for one history.
@@ -78,22 +78,23 @@ def recommend(
         dataset: Name of the data set; the starter's by default.
         ranker: Name of the ranker; `DATASET/smollm2-135m` by default.
         top: Length of the list; 10 by default, or `k` where that is less.
-        k: Candidates that are ranked.
+        k: Candidates that are ranked; as many as the ranker was made for by default.
         fusion: Whether the fitted final score decides; else the language model alone.
 
     Raises:
         LlamaRecError: No entry of the history is known, or there is no ranker.
         UsageError: `top` or `k` is out of range.
     """
-    if not 1 <= k <= len(LABELS):
-        raise UsageError(f"--k must be between 1 and {len(LABELS)}, not {k}.", "llamarec recommend --help")
+    if k is not None and not 1 <= k <= MAX_CANDIDATES:
+        raise UsageError(f"--k must be between 1 and {MAX_CANDIDATES}, not {k}.", "llamarec recommend --help")
+    dataset = dataset or STARTER_DATASET
+    data, retriever, trained = load_both_stages(context, dataset, ranker or ranker_name(dataset))
+    k = k or trained.artefact.manifest.config["k"]
     top = min(DEFAULT_TOP, k) if top is None else top
     if not 1 <= top <= k:
         raise UsageError(
             f"--top must be between 1 and the number of candidates, {k}, not {top}.", "llamarec recommend --help"
         )
-    dataset = dataset or STARTER_DATASET
-    data, retriever, trained = load_both_stages(context, dataset, ranker or ranker_name(dataset))
     index = TitleIndex(data.titles, data.item_ids, data.popularity().tolist())
     matches = [_find(context, index, entry) for entry in history]
     items = np.array([match.item for match in matches if match.item is not None], dtype=np.int32)

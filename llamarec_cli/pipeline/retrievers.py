@@ -67,6 +67,14 @@ class TrainedRetriever:
     results: dict[Split, SplitResult]
     artefact: Artefact
 
+    def retrieved(self, data: PreparedData, split: Split, k: int) -> SplitResult:
+        """Return ranks and top `k` candidates of one split; those that are kept, or retrieved anew for another `k`."""
+        kept = self.results[split]
+        if k <= kept.candidates.k:
+            items_SK, scores_SK = kept.candidates.items_SK[:, :k], kept.candidates.scores_SK[:, :k]
+            return SplitResult(kept.ranks_S, Candidates(items_SK, scores_SK))
+        return SplitResult(kept.ranks_S, retrieve(self.model, held_out(data, split).histories, k))
+
 
 def keep_retriever(
     context: Context,

@@ -12,7 +12,7 @@ from llamarec_cli.config import resolve_config
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out, training_sequences
 from llamarec_cli.errors import LlamaRecError, UsageError, nearest
-from llamarec_cli.pipeline.base_model import need_base_model
+from llamarec_cli.pipeline.base_model import BaseModel, need_base_model
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.prepare import need_dataset
 from llamarec_cli.pipeline.rankers import (
@@ -31,7 +31,6 @@ from llamarec_cli.ranking.adapters import save_adapter
 from llamarec_cli.ranking.base_models import (
     DEFAULT_BASE,
     Quantization,
-    base_model_row,
     load_base_model,
     load_tokenizer,
     parse_quantization,
@@ -41,6 +40,7 @@ from llamarec_cli.ranking.examples import TrainingExamples
 from llamarec_cli.ranking.finetuning import PRESETS, RankerConfig, RankerValidation, ValidationSet, train_ranker
 from llamarec_cli.ranking.fusion import fit_groups
 from llamarec_cli.ranking.likelihood import LikelihoodEngine
+from llamarec_cli.ranking.prompt import MAX_CANDIDATES
 from llamarec_cli.ranking.signals import CHEAP, LANGUAGE_MODEL, Signal, SignalSource
 from llamarec_cli.retrieval.candidates import DEFAULT_K
 from llamarec_cli.snapshots import TrainingState
@@ -57,6 +57,7 @@ def train(
     base: str = DEFAULT_BASE,
     strategy: str = "verbalizer",
     signals: Sequence[str] = CHEAP,
+    k: int = DEFAULT_K,
     name: str | None = None,
     preset: str | None = None,
     quantize: str | None = None,
@@ -70,10 +71,11 @@ def train(
     Args:
         context: Surroundings.
         dataset: Name of a prepared data set, or of one in the catalogue.
-        base: Base model.
+        base: Base model: a known name, a folder, or a repository on the Hugging Face Hub.
         strategy: How the language model is read: `verbalizer`, for which an adapter is trained, or `likelihood`, which
             needs none.
         signals: Which signals without a language model may count in the final score.
+        k: Candidates that are ranked.
         name: Name of the checkpoint; `DATASET/BASE` by default.
         preset: A name of `PRESETS`; by default `paper` on CUDA, `cpu` on a CPU.
         quantize: `nf4` or `none`; by default NF4 on CUDA and none on a CPU.
@@ -92,6 +94,8 @@ def train(
     device = best_device()
     name = name or ranker_name(dataset, base)
     context.store.refuse_taken(name, Kind.RANKER, replace=replace)
+    if not 2 <= k <= MAX_CANDIDATES:
+        raise UsageError(f"--k must be between 2 and {MAX_CANDIDATES}, not {k}.", "llamarec train ranker --help")
     model = _parse_strategy(strategy)
     cheap = [_parse_signal(signal) for signal in signals]
     overrides = overrides or {}
@@ -102,14 +106,14 @@ def train(
         )
     config = resolve_config(PRESETS[preset], overrides.get("ranker", {}))
     quantization = parse_quantization(quantize, device)
-    base_model_row(base)
+    # Before anything that takes long: a base model that cannot be had is the likeliest to go wrong.
+    base_model = need_base_model(context, base)
     data, parent = need_dataset(context, dataset)
     if retriever is None:
         first_stage = need_retriever(context, dataset, data, overrides)
     else:
         first_stage = load_retriever(context, retriever, data)
-    base_artefact = need_base_model(context, base)
-    found = first_stage.results[Split.VALIDATION]
+    found = first_stage.retrieved(data, Split.VALIDATION, k)
     validation = ValidationSet(retrieved_examples(held_out(data, Split.VALIDATION), found))
     if not validation.examples:
         raise LlamaRecError(
@@ -120,9 +124,13 @@ def train(
         context,
         name,
         data,
-        base_artefact,
+        base_model,
+        k,
         validation,
-        {one.manifest.name: one.manifest.digest for one in (parent, first_stage.artefact, base_artefact)},
+        {
+            **{one.manifest.name: one.manifest.digest for one in (parent, first_stage.artefact)},
+            base: base_model.digest,
+        },
     )
     training: dict[str, Any] = {}
     if model is Signal.VERBALIZER:
@@ -135,6 +143,7 @@ def train(
             "strategy": str(model),
             "dataset": dataset,
             "base": base,
+            "k": k,
             "retriever": first_stage.artefact.manifest.name,
             "vocabulary": data.vocabulary_digest(),
         },
@@ -152,7 +161,7 @@ def train(
         manifest.config["counts"] = save_counts(counts, folder)
         # Scored from the folder, as it will be used, so that the fusion fits what users get.
         source = SignalSource(
-            counts, data.titles, model, lambda: load_scorer(model, base_artefact.path, folder, data.titles)
+            counts, data.titles, model, lambda: load_scorer(model, base_model.path, folder, data.titles)
         )
         states = making.score_states(made)
         computed = compute_signals(
@@ -187,6 +196,7 @@ class _Making:
         name: Name of the checkpoint.
         data: The data set.
         base: The base model.
+        k: Candidates that are ranked.
         validation: Users whose item was retrieved.
         parents: Digests of what the ranker depends on, by name.
     """
@@ -194,18 +204,19 @@ class _Making:
     context: Context
     name: str
     data: PreparedData
-    base: Artefact
+    base: BaseModel
+    k: int
     validation: ValidationSet
     parents: dict[str, str]
 
     def training_states(self, config: RankerConfig, quantization: Quantization) -> TrainingStates:
         """Return where the state of an adapter's training is kept."""
-        recipe = {"ranker": asdict(config), "quantization": str(quantization), "parents": self.parents}
-        return TrainingStates(self.context, self.name, recipe)
+        recipe = {"ranker": asdict(config), "quantization": str(quantization), "k": self.k}
+        return TrainingStates(self.context, self.name, recipe | {"parents": self.parents})
 
     def score_states(self, made: dict[str, Any]) -> TrainingStates:
         """Return where the language model's scores are kept while they are computed; `made` tells models apart."""
-        return TrainingStates(self.context, f"{self.name}.scores", {"made": made, "parents": self.parents})
+        return TrainingStates(self.context, f"{self.name}.scores", {"made": made, "k": self.k, "parents": self.parents})
 
     def train_adapter(
         self, folder: Path, config: RankerConfig, quantization: Quantization, max_minutes: float | None
@@ -217,7 +228,7 @@ class _Making:
         adapted, state = train_ranker(
             load_base_model(self.base.path, device, quantization),
             PromptEncoder(load_tokenizer(self.base.path), self.data.titles),
-            TrainingExamples(training_sequences(self.data), self.data.item_count, DEFAULT_K, config.seed),
+            TrainingExamples(training_sequences(self.data), self.data.item_count, self.k, config.seed),
             self.validation,
             config,
             prompts_a_pass=_PROMPTS_A_PASS[device.type],
@@ -226,7 +237,7 @@ class _Making:
             save_state=lambda state: states.save(state.tensors, state.numbers()),
             report=self.context.report,
         )
-        save_adapter(adapted, folder, self.base.manifest.name)
+        save_adapter(adapted, folder, self.base.name)
         return {
             "validation": [asdict(one) for one in state.validations],
             "examples": state.validations[-1].examples,

@@ -14,7 +14,7 @@ from typing import Any, assert_never
 
 import torch
 
-from llamarec_cli.errors import LlamaRecError, UsageError, nearest
+from llamarec_cli.errors import UsageError, nearest
 
 
 @dataclass(frozen=True)
@@ -65,20 +65,6 @@ BASE_MODELS: dict[str, BaseModelRow] = {
         ),
     )
 }
-
-
-def base_model_row(name: str) -> BaseModelRow:
-    """Look a base model up by name.
-
-    Raises:
-        LlamaRecError: No such name.
-    """
-    try:
-        return BASE_MODELS[name]
-    except KeyError:
-        raise LlamaRecError(
-            f"There is no base model called {name}: {nearest(name, BASE_MODELS)}", "llamarec train ranker --help"
-        ) from None
 
 
 class Quantization(StrEnum):
@@ -216,6 +202,7 @@ def quiet_libraries() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
+            warnings.filterwarnings("ignore", message="fan_in_fan_out is set")
             yield
     finally:
         transformers_logging.set_verbosity(levels[0])

@@ -14,10 +14,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.examples import RankingExample
-from llamarec_cli.ranking.prompt import LABELS, MAX_HISTORY, render_prompt
-from llamarec_cli.ranking.verbalizer import candidate_log_probabilities, label_token_ids
+from llamarec_cli.ranking.prompt import MAX_HISTORY, render_prompt
+from llamarec_cli.ranking.verbalizer import candidate_log_probabilities, choose_labels
 
 # The paper cuts longer titles.
 MAX_TITLE_TOKENS = 32
@@ -43,7 +44,7 @@ class PromptEncoder:
         self.tokenizer = tokenizer
         self._titles = titles
         self._short: dict[int, str] = {}
-        self.label_ids = label_token_ids(tokenizer, render_prompt(["A title"], ["Another title"]), LABELS)
+        self._labels, self.label_ids = choose_labels(tokenizer)
 
     def title(self, item: int) -> str:
         """Return an item's title, cut at `MAX_TITLE_TOKENS` tokens."""
@@ -57,10 +58,19 @@ class PromptEncoder:
         Args:
             history: Item ids, oldest first; the last `MAX_HISTORY` are read.
             candidates: Item ids, in the order of their letters.
+
+        Raises:
+            LlamaRecError: There are more candidates than letters that this tokenizer can write as one token.
         """
+        if len(candidates) > len(self._labels):
+            raise LlamaRecError(
+                f"This base model's tokenizer has single tokens for {len(self._labels)} index letters, "
+                f"and there are {len(candidates)} candidates.",
+                f"Give --k {len(self._labels)} or less, or another base model with --base.",
+            )
         recent = [self.title(int(item)) for item in history[-MAX_HISTORY:]]
         pool = [self.title(int(item)) for item in candidates]
-        ids: list[int] = self.tokenizer.encode(render_prompt(recent, pool))
+        ids: list[int] = self.tokenizer.encode(render_prompt(recent, pool, self._labels))
         return ids
 
 

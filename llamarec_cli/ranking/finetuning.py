@@ -25,7 +25,6 @@ from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.adapters import adapter_parameters, add_adapter
 from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine, head_of, score_examples, transformer_of
 from llamarec_cli.ranking.examples import RankingExample, TrainingExamples
-from llamarec_cli.ranking.prompt import LABELS
 from llamarec_cli.snapshots import TrainingState, dropout_seed, part, restore_snapshot, take_snapshot
 
 
@@ -290,9 +289,8 @@ class _Run:
 
     def _validate(self, sample: ValidationSet, step: int, seen: int, loss: float, report: Reporter) -> None:
         self.adapted.eval()
-        scores = score_examples(
-            RankingEngine(self.model, self.encoder), sample.examples, len(LABELS), "validate", report
-        )
+        longest = max(len(example.candidates) for example in sample.examples)
+        scores = score_examples(RankingEngine(self.model, self.encoder), sample.examples, longest, "validate", report)
         ranks = ranks_of_answers(scores, sample.answers)
         retriever = ndcg_at(sample.answers + 1, 10)
         validation = RankerValidation(step, seen, loss, ndcg_at(ranks, 10), float((ranks == 1).mean()))

@@ -6,10 +6,17 @@ A pure function of titles. Whatever depends on a tokenizer, such as cutting titl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from string import ascii_uppercase
+from string import ascii_lowercase, ascii_uppercase
 
-# Index letters of the candidates, in order.
-LABELS: tuple[str, ...] = tuple(ascii_uppercase)
+# Index letters of the candidates, in order: the paper's A to Z, and a to z for more than 26.
+LABELS: tuple[str, ...] = tuple(ascii_uppercase + ascii_lowercase)
+# For tokenizers that cannot write those as single tokens, tried in this order.
+OTHER_LABELS: tuple[tuple[str, ...], ...] = (
+    tuple(ascii_lowercase + ascii_uppercase),
+    tuple(str(number) for number in range(1, len(LABELS) + 1)),
+)
+# The most candidates that are ranked at once.
+MAX_CANDIDATES = 50
 
 # The paper reads at most so many items of a history: the most recent ones.
 MAX_HISTORY = 20
@@ -21,12 +28,13 @@ LIST_HEADING = "Items that one user chose, in order:"
 _SEPARATOR = " \n "
 
 
-def render_prompt(history: Sequence[str], candidates: Sequence[str]) -> str:
+def render_prompt(history: Sequence[str], candidates: Sequence[str], labels: Sequence[str] = LABELS) -> str:
     r"""Return the prompt, which ends where the answer, one index letter, is to follow.
 
     Args:
         history: Titles the user interacted with, oldest first; all are used.
         candidates: Titles to choose from, at most as many as there are labels.
+        labels: Index letters.
 
     Returns:
         The Alpaca-style prompt; byte for byte that of the official code:
@@ -44,10 +52,10 @@ def render_prompt(history: Sequence[str], candidates: Sequence[str]) -> str:
     Raises:
         ValueError: There are more candidates than labels.
     """
-    if len(candidates) > len(LABELS):
-        raise ValueError(f"{len(candidates)} candidates, but only {len(LABELS)} index letters")
+    if len(candidates) > len(labels):
+        raise ValueError(f"{len(candidates)} candidates, but only {len(labels)} index letters")
     numbered = _SEPARATOR.join(f"({number}) {title}" for number, title in enumerate(history, start=1))
-    lettered = _SEPARATOR.join(f"({label}) {title}" for label, title in zip(LABELS, candidates, strict=False))
+    lettered = _SEPARATOR.join(f"({label}) {title}" for label, title in zip(labels, candidates, strict=False))
     return (
         f"### Instruction:\n{INSTRUCTION}\n\n"
         f"### Input:\nUser history: {numbered};{_SEPARATOR}Candidate pool: {lettered}\n\n"

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.ranking.prompt import LABELS, OTHER_LABELS, render_prompt
 
 
 class Encodes(Protocol):
@@ -55,6 +56,28 @@ def label_token_ids(tokenizer: Encodes, prompt: str, labels: Sequence[str]) -> l
             "This base model's tokenizer writes two labels as the same token.", "Choose another base model with --base."
         )
     return ids
+
+
+def choose_labels(tokenizer: Encodes) -> tuple[Sequence[str], list[int]]:
+    """Return index letters that this tokenizer writes as single, distinct tokens after the prompt, and their ids.
+
+    Of each set all are tried, then its first 26, which is enough for as many candidates.
+
+    Args:
+        tokenizer: The base model's.
+
+    Raises:
+        LlamaRecError: There is no such set; the sentence says why the first one, A to Z and a to z, does not do.
+    """
+    refusals: list[LlamaRecError] = []
+    for labels in (LABELS, *OTHER_LABELS):
+        prompt = render_prompt(["A title"], ["Another title"], labels)
+        for count in (len(labels), len(labels) // 2):
+            try:
+                return labels[:count], label_token_ids(tokenizer, prompt, labels[:count])
+            except LlamaRecError as error:
+                refusals.append(error)
+    raise refusals[0]
 
 
 def candidate_log_probabilities(hidden_BD: Tensor, head_VD: Tensor, label_ids: Sequence[int]) -> Tensor:

@@ -12,6 +12,7 @@ Shapes: B sequences, R real positions of all of them, D width, V items + padding
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -72,7 +73,9 @@ class SASRec(SequenceModel):
     def forward(self, ragged: Ragged) -> Tensor:
         """Return the hidden state of every real position, R x D."""
         positions_R = ragged.positions_from_end(self.config.max_length)
-        x_RD = self.dropout(self.embedding(ragged.ids_BL[ragged.mask_BL]) + self.position(positions_R))
+        # As in the authors' code; without it the small initial embeddings are slow to be heard beside the attention.
+        items_RD = self.embedding(ragged.ids_BL[ragged.mask_BL]) * math.sqrt(self.config.width)
+        x_RD = self.dropout(items_RD + self.position(positions_R))
         for block in self.blocks:
             x_RD = block(x_RD, ragged)
         out_RD: Tensor = self.final_norm(x_RD)

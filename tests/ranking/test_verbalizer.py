@@ -6,7 +6,7 @@ from conftest import byte_tokenizer
 
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.ranking.prompt import LABELS, render_prompt
-from llamarec_cli.ranking.verbalizer import candidate_log_probabilities, label_token_ids
+from llamarec_cli.ranking.verbalizer import candidate_log_probabilities, choose_labels, label_token_ids
 
 PROMPT = render_prompt(["Alien"], ["Brazil", "Heat"])
 
@@ -50,6 +50,14 @@ class CannotTellLettersApart(SentencePieceLike):
 def test_labels_that_are_not_single_distinct_tokens_are_refused(tokenizer: SentencePieceLike, sentence: str) -> None:
     with pytest.raises(LlamaRecError, match=sentence):
         label_token_ids(tokenizer, PROMPT, ["A", "B"])
+
+
+def test_another_set_of_labels_is_taken_where_letters_do_not_do() -> None:
+    labels, ids = choose_labels(MergesNewlines())
+    assert "".join(labels) == "abcdefghijklmnopqrstuvwxyz"
+    assert ids[:2] == [ord("a"), ord("b")]
+    with pytest.raises(LlamaRecError, match="two labels"):
+        choose_labels(CannotTellLettersApart())
 
 
 def test_probabilities_are_the_softmax_over_the_letters_alone() -> None:

@@ -1,0 +1,139 @@
+"""Rankers on base models of other architectures, pools of other sizes, and quantised weights."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import byte_tokenizer, tiny_llama
+from transformers import GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
+
+from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.pipeline.base_model import need_base_model
+from llamarec_cli.pipeline.context import Context
+from llamarec_cli.pipeline.evaluate import evaluate
+from llamarec_cli.pipeline.prepare import prepare_dataset
+from llamarec_cli.pipeline.recommend import recommend
+from llamarec_cli.pipeline.train_ranker import train
+from llamarec_cli.pipeline.train_retriever import train as train_retriever
+
+OVERRIDES = {
+    "lrurec": {"width": 16, "blocks": 1, "max_length": 12},
+    "training": {"batch_size": 16, "epochs": 4, "validate_every": 8},
+    "ranker": {
+        "max_examples": 4,
+        "batch_size": 2,
+        "warmup_steps": 1,
+        "validate_every": 2,
+        "validation_users": 3,
+    },
+}
+
+
+def qwen2() -> Qwen2ForCausalLM:
+    torch.manual_seed(0)
+    return Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=258,
+            hidden_size=64,
+            intermediate_size=64,
+            num_hidden_layers=1,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+        )
+    )
+
+
+def gpt2() -> GPT2LMHeadModel:
+    torch.manual_seed(0)
+    return GPT2LMHeadModel(GPT2Config(vocab_size=258, n_positions=4096, n_embd=64, n_layer=1, n_head=4))
+
+
+def save(model: Any, folder: Path) -> str:
+    model.save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def prepared(context: Context, raw_folder: Path) -> Context:
+    prepare_dataset(context, "ml-100k", raw_folder)
+    train_retriever(context, "ml-100k", overrides=OVERRIDES)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("make", "quantize", "k"),
+    [(tiny_llama, "none", 20), (tiny_llama, "nf4", 20), (qwen2, "none", 39), (gpt2, "none", 5)],
+    ids=["llama", "nf4", "qwen2, K = 39", "gpt2, K = 5"],
+)
+def test_one_call_makes_a_ranker(prepared: Context, tmp_path: Path, make: Any, quantize: str, k: int) -> None:
+    base = save(make(), tmp_path / "tiny-base")
+    artefact = train(prepared, "ml-100k", base=base, quantize=quantize, k=k, overrides=OVERRIDES)
+    assert artefact.manifest.name == "ml-100k/tiny-base"
+    assert artefact.manifest.metrics["examples"] == 4
+    result = recommend(
+        prepared, ["The Film 05 (1955)"], dataset="ml-100k", ranker="ml-100k/tiny-base", top=k, fusion=False
+    )
+    assert len(result.items) == k
+    assert sum(item.probability for item in result.items) == pytest.approx(1)
+    evaluated = evaluate(prepared, "ml-100k", ranker="ml-100k/tiny-base")
+    assert evaluated.valid_users == (evaluated.runs["lrurec"][0] <= k).sum()
+
+
+def test_another_model_in_the_same_folder_is_noticed(prepared: Context, tmp_path: Path) -> None:
+    folder = tmp_path / "base"
+    train(prepared, "ml-100k", base=save(qwen2(), folder), strategy="likelihood", overrides=OVERRIDES)
+    save(gpt2(), folder)
+    with pytest.raises(LlamaRecError, match="another version of"):
+        recommend(prepared, ["The Film 05 (1955)"], dataset="ml-100k", ranker="ml-100k/base", fusion=False)
+
+
+def test_a_folder_without_a_model_is_a_sentence(context: Context, tmp_path: Path) -> None:
+    with pytest.raises(LlamaRecError, match="holds no model"):
+        need_base_model(context, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "hint"),
+    [
+        ("GatedRepoError", "is gated", "hf auth login"),
+        ("RepositoryNotFoundError", "has no model", "Check the name"),
+        ("LocalEntryNotFoundError", "cannot be reached", "hf download"),
+    ],
+)
+def test_what_the_hub_refuses_is_a_sentence(
+    context: Context, monkeypatch: pytest.MonkeyPatch, error: str, sentence: str, hint: str
+) -> None:
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    def refuse(*_: Any, **__: Any) -> str:
+        kind = getattr(errors, error)
+        # Their constructors want the response of a server.
+        raise kind.__new__(kind)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(LlamaRecError, match=sentence) as caught:
+        need_base_model(context, "owner/model")
+    assert hint in str(caught.value.hint)
+
+
+def test_a_model_of_the_hub_is_pinned_to_its_revision(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    revision = "0123456789abcdef"
+    save(qwen2(), tmp_path / revision)
+    asked: list[Any] = []
+
+    def give(repository: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.append((repository, revision))
+        assert not any(pattern.endswith((".bin", ".py")) for pattern in allow_patterns)
+        return str(tmp_path / "0123456789abcdef")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", give)
+    assert need_base_model(context, "owner/model").digest == revision
+    need_base_model(context, "owner/model", revision)
+    assert asked == [("owner/model", None), ("owner/model", revision)]
