@@ -56,8 +56,19 @@ def test_another_set_of_labels_is_taken_where_letters_do_not_do() -> None:
     labels, ids = choose_labels(MergesNewlines())
     assert "".join(labels) == "abcdefghijklmnopqrstuvwxyz"
     assert ids[:2] == [ord("a"), ord("b")]
-    with pytest.raises(LlamaRecError, match="two labels"):
-        choose_labels(CannotTellLettersApart())
+    assert choose_labels(CannotTellLettersApart())[0] == labels
+
+
+class CannotTellAnythingApart(SentencePieceLike):
+    """Writes everything as the same token."""
+
+    def encode(self, text: str) -> list[int]:
+        return [0] * len(text)
+
+
+def test_a_tokenizer_without_any_labels_is_refused_for_the_reason_of_the_letters() -> None:
+    with pytest.raises(LlamaRecError, match="two labels as the same token"):
+        choose_labels(CannotTellAnythingApart())
 
 
 def test_probabilities_are_the_softmax_over_the_letters_alone() -> None:
