@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llamarec_cli.cli import console
 from llamarec_cli.cli.session import pipeline_context
+from llamarec_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from llamarec_cli.data.catalogue import CatalogueRow
     from llamarec_cli.data.dataset import PreparedData
+    from llamarec_cli.data.tables import ImportReport
 
 _EPILOG = """Examples:
 
 llamarec prepare ml-100k-1998
 
-llamarec prepare beauty --source ~/amazon --json"""
+llamarec prepare myshop --interactions log.csv.gz --items catalog.csv --min-rating 4"""
 
 
 def register(app: typer.Typer) -> None:
@@ -27,34 +29,82 @@ def register(app: typer.Typer) -> None:
 
 
 def _prepare(
-    name: Annotated[str, typer.Argument(help="Data set: ml-100k, beauty, games or ml-100k-1998.")],
+    name: Annotated[
+        str, typer.Argument(help="ml-100k, beauty, games, ml-100k-1998, or a name for a data set of your own.")
+    ],
     source: Annotated[
         Path | None,
         typer.Option(help="Local raw files, a folder, an archive or one of the files, instead of fetching."),
     ] = None,
+    interactions: Annotated[
+        Path | None,
+        typer.Option(help="Your own log: CSV, TSV, JSON lines or Parquet; .gz and .zst too."),
+    ] = None,
+    items: Annotated[Path | None, typer.Option(help="Your own items, with titles, if the log has none.")] = None,
+    user_column: Annotated[str | None, typer.Option(help="Column of users; found by its usual names.")] = None,
+    item_column: Annotated[str | None, typer.Option(help="Column of items; found by its usual names.")] = None,
+    time_column: Annotated[
+        str | None,
+        typer.Option(help="Column of times; found by its usual names. Without one, the file's order counts."),
+    ] = None,
+    rating_column: Annotated[str | None, typer.Option(help="Column of ratings; found by its usual names.")] = None,
+    title_column: Annotated[
+        str | None, typer.Option(help='Column of titles, or several joined, as in "{title} by {brand}".')
+    ] = None,
+    min_rating: Annotated[float | None, typer.Option(help="Drop interactions rated lower.")] = None,
+    min_count: Annotated[int, typer.Option(min=1, help="Interactions that each user and item keeps at least.")] = 5,
+    deduplicate: Annotated[
+        bool, typer.Option("--deduplicate", help="Keep a user's first interaction with an item.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite a prepared set of that name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Fetch or read a data set and make sequences of it: title drop, 5-core, leave-one-out."""
-    from llamarec_cli.data.catalogue import catalogue_row
-    from llamarec_cli.pipeline.prepare import prepare_dataset, warn_of_difference
+    """Make sequences of a data set that this program knows, or of your own log: title drop, 5-core, leave-one-out."""
+    from llamarec_cli.data.catalogue import CATALOGUE
+    from llamarec_cli.data.tables import TableOptions
+    from llamarec_cli.pipeline.prepare import prepare_dataset, prepare_tables, warn_of_difference
 
-    with pipeline_context() as context:
-        data = prepare_dataset(context, name, source, replace=replace)
-        warn_of_difference(context, name, data)
-    if as_json:
-        console.print_json(
-            {
-                "dataset": name,
-                "users": data.user_count,
-                "items": data.item_count,
-                "interactions": data.interaction_count,
-                "mean_length": round(data.mean_length, 4),
-                "density": data.density,
-            }
+    options = TableOptions(
+        user_column, item_column, time_column, rating_column, title_column, min_rating, deduplicate, strict
+    )
+    if interactions is None and (items or min_count != 5 or options != TableOptions()):
+        raise UsageError(
+            "--interactions is missing: the other options are about a log of your own.",
+            f"llamarec prepare {name} --interactions FILE",
         )
+    if interactions is not None and source is not None:
+        raise UsageError("--source and --interactions do not go together.", "llamarec prepare --help")
+    report: ImportReport | None = None
+    with pipeline_context() as context:
+        if interactions is None:
+            data = prepare_dataset(context, name, source, replace=replace)
+            warn_of_difference(context, name, data)
+        else:
+            data, report = prepare_tables(
+                context, name, interactions, items, options, min_count=min_count, replace=replace
+            )
+    if as_json:
+        console.print_json(_as_json(name, data, report))
         return
-    _show(catalogue_row(name), data)
+    if report is not None:
+        _show_own(name, data, report)
+    else:
+        _show(CATALOGUE[name], data)
+
+
+def _as_json(name: str, data: PreparedData, report: ImportReport | None) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "dataset": name,
+        "users": data.user_count,
+        "items": data.item_count,
+        "interactions": data.interaction_count,
+        "mean_length": round(data.mean_length, 4),
+        "density": data.density,
+        **({"report": asdict(report)} if report else {}),
+    }
 
 
 def _show(row: CatalogueRow, data: PreparedData) -> None:
@@ -73,3 +123,25 @@ def _show(row: CatalogueRow, data: PreparedData) -> None:
     )
     if row.note:
         console.say(row.note)
+
+
+def _show_own(name: str, data: PreparedData, report: ImportReport) -> None:
+    usable = report.rows - report.bad_rows - report.low_rated - report.repeated
+    lost = [("bad rows", report.bad_rows), ("rated too low", report.low_rated), ("repeated", report.repeated)]
+    console.print_table(
+        f"{name}, columns: {', '.join(f'{column} as {role}' for role, column in report.columns.items())}",
+        ["", "count"],
+        [
+            ["rows read", f"{report.rows:,}"],
+            *([reason, f"-{count:,}"] for reason, count in lost if count),
+            ["without a title or too rare", f"-{usable - data.interaction_count:,}"],
+            ["interactions", f"{data.interaction_count:,}"],
+            ["users", f"{data.user_count:,}"],
+            ["items", f"{data.item_count:,}"],
+            ["mean length", f"{data.mean_length:.2f}"],
+        ],
+        numeric=["count"],
+    )
+    for example in report.examples:
+        console.say(f"Bad row: {example}.")
+    console.say(f"Next: llamarec train ranker --dataset {name}")

@@ -183,5 +183,6 @@ def catalogue_row(name: str) -> CatalogueRow:
         return CATALOGUE[name]
     except KeyError:
         raise LlamaRecError(
-            f"There is no data set called {name}: {nearest(name, CATALOGUE)}", "llamarec prepare --help"
+            f"There is no data set called {name}: {nearest(name, CATALOGUE)}",
+            "For one of your own: llamarec prepare NAME --interactions FILE",
         ) from None

@@ -24,6 +24,10 @@ ITEMS_FILE = "items.jsonl"
 USERS_FILE = "users.jsonl"
 
 
+# The paper's 5-core (section 4.0.1).
+DEFAULT_MIN_COUNT = 5
+
+
 @dataclass(frozen=True)
 class PreparedData:
     """Chronological sequences of item ids, one a user, in compressed sparse row form.
@@ -78,7 +82,7 @@ class PreparedData:
         return hashlib.sha256(_items_as_lines(self).encode()).hexdigest()
 
 
-def prepare(log: RawLog, *, min_count: int = 5) -> PreparedData:
+def prepare(log: RawLog, *, min_count: int = DEFAULT_MIN_COUNT) -> PreparedData:
     """Turn a raw log into sequences.
 
     Args:
@@ -97,7 +101,9 @@ def prepare(log: RawLog, *, min_count: int = 5) -> PreparedData:
         raise LlamaRecError(
             f"Nothing is left of {log.interactions.height:,} interactions: {titled.height:,} have a titled item, and "
             f"none of their users and items appears {min_count} times.",
-            "Check that item ids agree between interactions and titles.",
+            "Check that item ids agree between interactions and titles."
+            if titled.is_empty()
+            else f"Prepare a larger log, or lower the {min_count} with --min-count.",
         )
     ordered = core.sort("user", "time", maintain_order=True)
     users = ordered["user"].unique().sort()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from llamarec_cli.data.catalogue import (
+    CATALOGUE,
     CatalogueRow,
     Source,
     UrlSource,
@@ -13,9 +15,10 @@ from llamarec_cli.data.catalogue import (
     catalogue_row,
     difference_from_reference,
 )
-from llamarec_cli.data.dataset import PreparedData, load_prepared, prepare, save_prepared
+from llamarec_cli.data.dataset import DEFAULT_MIN_COUNT, PreparedData, load_prepared, prepare, save_prepared
 from llamarec_cli.data.readers import RawLog, UnreadableError, read_raw_log
-from llamarec_cli.errors import HomeError, LlamaRecError
+from llamarec_cli.data.tables import ImportReport, TableOptions, read_tables
+from llamarec_cli.errors import HomeError, LlamaRecError, UsageError
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.store.downloads import fetch_url, fetch_wheel
 from llamarec_cli.store.manifest import Kind, Manifest, sha256_of
@@ -38,17 +41,61 @@ def prepare_dataset(context: Context, name: str, source: Path | None = None, *, 
     """
     row = catalogue_row(name)
     data = prepare(read_raw_log(source) if source else _read_catalogue_sources(context, row))
+    config = {"min_count": DEFAULT_MIN_COUNT, "licence": row.licence, "citation": row.citation}
+    _keep(context, name, data, config, replace)
+    return data
+
+
+def prepare_tables(
+    context: Context,
+    name: str,
+    interactions: Path,
+    items: Path | None,
+    options: TableOptions,
+    *,
+    min_count: int = DEFAULT_MIN_COUNT,
+    replace: bool = False,
+) -> tuple[PreparedData, ImportReport]:
+    """Prepare tables of the user's own under a name of the user's own.
+
+    Args:
+        context: Surroundings.
+        name: Name of the data set; not one of the catalogue's.
+        interactions: Table with a row an interaction.
+        items: Table with a row an item; None if the interactions hold the titles.
+        options: Columns and filters.
+        min_count: Each user and each item keeps at least so many interactions.
+        replace: Whether a prepared set of that name but with other content may be replaced.
+
+    Raises:
+        LlamaRecError: The name is taken, a file cannot be read, or nothing is left after preprocessing.
+        UsageError: The name is the catalogue's, or a column is not there.
+    """
+    if name in CATALOGUE:
+        raise UsageError(
+            f"{name} is the name of a data set that this program knows.",
+            f"llamarec prepare my-{name} --interactions FILE",
+        )
+    context.store.path_of(name)  # raises if the name is not well formed, before anything is read
+    log, report = read_tables(interactions, items, options)
+    data = prepare(log, min_count=min_count)
+    _keep(context, name, data, {"min_count": min_count, "columns": report.columns}, replace)
+    return data, report
+
+
+def _keep(context: Context, name: str, data: PreparedData, config: dict[str, Any], replace: bool) -> None:
+    """Save a prepared set, unless the store holds the same content under that name already."""
     with context.store.scratch() as fresh:
         save_prepared(data, fresh)
         if name in context.store:
             there = context.store.open(name, Kind.DATASET)
             if all(sha256_of(path) == there.manifest.files[path.name].sha256 for path in fresh.iterdir()):
                 context.say(f"{name} is in the store already, with the same content.")
-                return data
+                return
         manifest = Manifest(
             name=name,
             kind=Kind.DATASET,
-            config={"min_count": 5, "licence": row.licence, "citation": row.citation},
+            config=config,
             parents={},
             metrics={
                 "users": data.user_count,
@@ -62,7 +109,6 @@ def prepare_dataset(context: Context, name: str, source: Path | None = None, *, 
         with context.store.stage(manifest, replace=replace) as folder:
             for path in fresh.iterdir():
                 path.rename(folder / path.name)
-    return data
 
 
 def warn_of_difference(context: Context, name: str, data: PreparedData) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,7 +45,8 @@ _SAVE_EVERY = 100
 
 def ranker_name(dataset: str, base: str = DEFAULT_BASE) -> str:
     """Return the name that a ranker of a data set has unless another is given; of a path or Hub id the last part."""
-    return f"{dataset}/{base.rstrip('/').split('/')[-1]}"
+    last = base.rstrip("/").split("/")[-1].lower()
+    return f"{dataset}/{re.sub('[^a-z0-9._]+', '-', last).strip('-._')}"
 
 
 @dataclass(frozen=True)

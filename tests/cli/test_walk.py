@@ -242,3 +242,24 @@ def test_a_ranker_by_title_likelihood_needs_no_training(raw_folder: Path, store_
     assert "adapter_model.safetensors" not in shown["files"]
     for wrong in (("--max-minutes", "5"), ("--signals", "title"), ("--strategy", "likelyhood")):
         run(*likelihood, *wrong, "--name", "ml-100k/other", code=2)
+
+
+def test_a_log_of_one_s_own(home: Path, tmp_path: Path, config: str) -> None:
+    log = tmp_path / "log.csv"
+    rows = [f"c{user},{(user + step) % 20},{step}" for user in range(30) for step in range(8)]
+    log.write_text("customer,sku,when\n" + "\n".join(rows) + "\nc1,,9\n")
+    items = tmp_path / "items.jsonl"
+    items.write_text("".join(json.dumps({"sku": item, "name": f"Thing {item}"}) + "\n" for item in range(20)))
+    prepare = ("prepare", "myshop", "--interactions", str(log), "--items", str(items), "--time-column", "when")
+    prepared = as_json(*prepare)
+    assert (prepared["users"], prepared["items"], prepared["interactions"]) == (30, 20, 240)
+    assert prepared["report"]["bad_rows"] == 1
+    shown = run(*prepare)
+    assert "same content" in shown.stderr
+    assert "line 242: no sku" in shown.stderr
+    assert as_json("train", "retriever", "--dataset", "myshop", "--config", config)["name"] == "myshop/lrurec"
+    run("prepare", "games", *prepare[2:], code=2)
+    run("prepare", "myshop", "--items", str(items), code=2)
+    nothing = run("prepare", "tiny", *prepare[2:], "--min-count", "100", code=1)
+    assert "lower the 100 with --min-count" in nothing.stderr
+    assert "line 242" in run(*prepare, "--strict", code=1).stderr

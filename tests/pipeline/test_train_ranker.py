@@ -13,6 +13,7 @@ from llamarec_cli.pipeline.base_model import need_base_model
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.evaluate import evaluate
 from llamarec_cli.pipeline.prepare import prepare_dataset
+from llamarec_cli.pipeline.rankers import ranker_name
 from llamarec_cli.pipeline.recommend import recommend
 from llamarec_cli.pipeline.train_ranker import train
 from llamarec_cli.pipeline.train_retriever import train as train_retriever
@@ -79,6 +80,12 @@ def test_one_call_makes_a_ranker(prepared: Context, tmp_path: Path, make: Any, q
     assert sum(item.probability for item in result.items) == pytest.approx(1)
     evaluated = evaluate(prepared, "ml-100k", ranker="ml-100k/tiny-base")
     assert evaluated.valid_users == (evaluated.runs["lrurec"][0] <= k).sum()
+
+
+def test_names_of_rankers_are_well_formed_whatever_the_base_is_called() -> None:
+    assert ranker_name("games") == "games/smollm2-135m"
+    assert ranker_name("games", "meta-llama/Llama-2-7b-hf") == "games/llama-2-7b-hf"
+    assert ranker_name("games", "/models/My Model (v1)/") == "games/my-model-v1"
 
 
 def test_another_model_in_the_same_folder_is_noticed(prepared: Context, tmp_path: Path) -> None:
