@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llamarec_cli.cli import console
 from llamarec_cli.cli.session import pipeline_context, read_text
 from llamarec_cli.data.histories import parse_history
+from llamarec_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from llamarec_cli.pipeline.recommend import Recommendations
 
 _EPILOG = """Examples:
 
 llamarec recommend --history hist.json
 
-echo '["Alien (1979)", "Brazil"]' | llamarec recommend --history - --top 5 --json"""
+echo '["Alien (1979)", "Brazil"]' | llamarec recommend --history - --top 5 --json
+
+llamarec recommend --dataset games --input users.jsonl --output recs.jsonl --resume"""
 
 
 def register(app: typer.Typer) -> None:
@@ -26,8 +31,19 @@ def register(app: typer.Typer) -> None:
 
 def _recommend(
     history: Annotated[
-        Path, typer.Option(help="JSON file, or - for stdin: titles or item ids, oldest first.", show_default=False)
-    ],
+        Path | None, typer.Option(help="JSON file, or - for stdin: titles or item ids, oldest first.")
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--input", help="Many histories: JSON lines, or CSV or Parquet with a column history; - for stdin."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where the lists go: .jsonl, .csv or .parquet; - for stdout.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an output that was interrupted.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite the output.")] = False,
     dataset: Annotated[
         str | None, typer.Option(help="Data set of the history; ml-100k-1998, the starter's, by default.")
     ] = None,
@@ -41,7 +57,15 @@ def _recommend(
     no_auto: Annotated[bool, typer.Option("--no-auto", help="Refuse missing steps instead of taking them.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Recommend items for one history: retrieve candidates, rank them in one forward pass."""
+    """Recommend items for one history, or for a file of them: retrieve candidates, rank them in one forward pass."""
+    if (history is None) == (source is None):
+        raise UsageError("Give one of --history and --input.", "llamarec recommend --history hist.json")
+    if source is not None:
+        _recommend_file(source, output, resume, replace, dataset, ranker, top, k, no_fusion, no_auto, as_json)
+        return
+    if output is not None or resume or replace:
+        raise UsageError("--output, --resume and --replace are about --input.", "llamarec recommend --help")
+    assert history is not None
     entries = parse_history(*read_text(history))
 
     from llamarec_cli.pipeline.recommend import recommend
@@ -49,18 +73,50 @@ def _recommend(
     with pipeline_context(auto=not no_auto) as context:
         result = recommend(context, entries, dataset=dataset, ranker=ranker, top=top, k=k, fusion=not no_fusion)
     if as_json:
-        items = [
-            {
-                "rank": rank,
-                "id": item.item_id,
-                **{key: value for key, value in asdict(item).items() if key != "item_id"},
-            }
-            for rank, item in enumerate(result.items, start=1)
-        ]
         console.print_json(
-            {"dataset": result.dataset, "items": items, "history": result.history, "unknown": result.unknown}
+            {
+                "dataset": result.dataset,
+                "items": result.as_json(),
+                "history": result.history,
+                "unknown": result.unknown,
+            }
         )
         return
+    _show(result)
+
+
+def _recommend_file(
+    source: Path,
+    output: Path | None,
+    resume: bool,
+    replace: bool,
+    dataset: str | None,
+    ranker: str | None,
+    top: int | None,
+    k: int | None,
+    no_fusion: bool,
+    no_auto: bool,
+    as_json: bool,
+) -> None:
+    if output is None:
+        raise UsageError("--output is missing.", "Give --output FILE, or --output - for stdout.")
+    from llamarec_cli.pipeline.recommend import Recommender
+    from llamarec_cli.pipeline.recommend_file import STANDARD, recommend_file
+
+    with pipeline_context(auto=not no_auto) as context:
+        recommender = Recommender(context, dataset, ranker, k=k, fusion=not no_fusion)
+        summary = recommend_file(context, recommender, source, output, top=top, resume=resume, replace=replace)
+    if output == STANDARD:
+        console.say(f"{summary.users:,} users, {summary.errors:,} of them with an error.")
+    elif as_json:
+        console.print_json({"output": str(output), "users": summary.users, "errors": summary.errors})
+    else:
+        console.print_lines(f"{output}: {summary.users:,} users, {summary.errors:,} of them with an error.")
+    if summary.errors:
+        raise typer.Exit(1)
+
+
+def _show(result: Recommendations) -> None:
     console.print_table(
         f"{result.ranker}, {len(result.history)} items of history",
         ["rank", "title", "probability"],

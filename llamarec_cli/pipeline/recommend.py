@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -49,15 +50,130 @@ class Recommendations:
         dataset: Name of the data set.
         ranker: Name of the ranker's checkpoint.
         history: Titles that were found, oldest first.
-        unknown: Entries of the history that were not.
+        matches: What each entry of the history was taken for.
         items: Best first.
     """
 
     dataset: str
     ranker: str
     history: list[str]
-    unknown: list[str]
+    matches: list[Match]
     items: list[Recommendation]
+
+    @property
+    def unknown(self) -> list[str]:
+        """Entries of the history that are not known."""
+        return [match.given for match in self.matches if match.item is None]
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return the ranked list as JSON would hold it."""
+        return [
+            {"rank": rank, "id": item.item_id, "title": item.title, "probability": item.probability}
+            for rank, item in enumerate(self.items, start=1)
+        ]
+
+
+class Recommender:
+    """Both stages, loaded once, for any number of histories.
+
+    Args:
+        context: Surroundings.
+        dataset: Name of the data set; the starter's by default.
+        ranker: Name of the ranker; `DATASET/smollm2-135m` by default.
+        k: Candidates that are ranked; as many as the ranker was made for by default.
+        fusion: Whether the fitted final score decides; else the language model alone.
+
+    Raises:
+        LlamaRecError: There is no such ranker.
+        UsageError: `k` is out of range.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        dataset: str | None = None,
+        ranker: str | None = None,
+        *,
+        k: int | None = None,
+        fusion: bool = True,
+    ) -> None:
+        if k is not None and not 1 <= k <= MAX_CANDIDATES:
+            raise UsageError(f"--k must be between 1 and {MAX_CANDIDATES}, not {k}.", "llamarec recommend --help")
+        self.dataset = dataset or STARTER_DATASET
+        self.data, self.retriever, self.ranker = load_both_stages(
+            context, self.dataset, ranker or ranker_name(self.dataset)
+        )
+        self.k: int = k or self.ranker.artefact.manifest.config["k"]
+        groups, model = self.ranker.groups, self.ranker.source.model
+        self.fusion = groups.fitted[groups.chosen].fusion if fusion else Fusion({model: 1.0})
+        if model not in self.fusion.coefficients:
+            context.say(
+                f"{self.ranker.artefact.manifest.name} ranks without its language model, which gained nothing on "
+                "validation; --no-fusion asks it alone."
+            )
+        self.index = TitleIndex(self.data.titles, self.data.item_ids, self.data.popularity().tolist())
+
+    def length(self, top: int | None) -> int:
+        """Return how long a list is if `top` is asked for: 10 by default, or `k` where that is less.
+
+        Raises:
+            UsageError: It is out of range.
+        """
+        if top is None:
+            return min(DEFAULT_TOP, self.k)
+        if not 1 <= top <= self.k:
+            raise UsageError(
+                f"--top must be between 1 and the number of candidates, {self.k}, not {top}.",
+                "llamarec recommend --help",
+            )
+        return top
+
+    def recommend(self, history: Sequence[str], top: int | None = None) -> Recommendations:
+        """Recommend for one history.
+
+        Args:
+            history: Titles or raw ids, oldest first.
+            top: Length of the list; 10 by default, or `k` where that is less.
+
+        Raises:
+            LlamaRecError: No entry of the history is known, or it holds every item.
+            UsageError: `top` is out of range.
+        """
+        length = self.length(top)
+        matches = [self.index.find(entry) for entry in history]
+        items = np.array([match.item for match in matches if match.item is not None], dtype=np.int32)
+        if not len(items):
+            near = matches[0].alternatives
+            raise LlamaRecError(
+                f"{self.dataset} knows none of the {len(matches)} titles in this history.",
+                f"The nearest to {matches[0].given!r} is {near[0]!r}."
+                if near
+                else "Is it a history of another data set?",
+            )
+        candidates = retrieve(self.retriever.model, Sequences(items, np.array([0, len(items)])), self.k)
+        pool = candidates.items_SK[0][candidates.items_SK[0] > 0]
+        if not len(pool):
+            raise LlamaRecError(
+                f"The history holds every item of {self.dataset}, so nothing is left to recommend.", "Shorten it."
+            )
+        retriever_1K = candidates.log_probabilities()[:, : len(pool)]
+        example = RankingExample(items[-MAX_HISTORY:], pool, 0)
+        signals = self.ranker.source.compute([example], retriever_1K, list(self.fusion.coefficients))
+        scores = self.fusion.log_probabilities(signals, np.ones(retriever_1K.shape, dtype=np.bool_))[0]
+        # Candidates come in the retriever's order, which a stable sort keeps among equals.
+        order = np.argsort(-scores, kind="stable")[:length]
+        return Recommendations(
+            dataset=self.dataset,
+            ranker=self.ranker.artefact.manifest.name,
+            history=[self.data.titles[item] for item in items],
+            matches=matches,
+            items=[
+                Recommendation(
+                    self.data.item_ids[pool[place]], self.data.titles[pool[place]], float(np.exp(scores[place]))
+                )
+                for place in order
+            ],
+        )
 
 
 def recommend(
@@ -70,68 +186,16 @@ def recommend(
     k: int | None = None,
     fusion: bool = True,
 ) -> Recommendations:
-    """Recommend for one history.
-
-    Args:
-        context: Surroundings.
-        history: Titles or raw ids, oldest first.
-        dataset: Name of the data set; the starter's by default.
-        ranker: Name of the ranker; `DATASET/smollm2-135m` by default.
-        top: Length of the list; 10 by default, or `k` where that is less.
-        k: Candidates that are ranked; as many as the ranker was made for by default.
-        fusion: Whether the fitted final score decides; else the language model alone.
-
-    Raises:
-        LlamaRecError: No entry of the history is known, or there is no ranker.
-        UsageError: `top` or `k` is out of range.
-    """
-    if k is not None and not 1 <= k <= MAX_CANDIDATES:
-        raise UsageError(f"--k must be between 1 and {MAX_CANDIDATES}, not {k}.", "llamarec recommend --help")
-    dataset = dataset or STARTER_DATASET
-    data, retriever, trained = load_both_stages(context, dataset, ranker or ranker_name(dataset))
-    k = k or trained.artefact.manifest.config["k"]
-    top = min(DEFAULT_TOP, k) if top is None else top
-    if not 1 <= top <= k:
+    """Recommend for one history, saying which of its entries are not known or are ambiguous. See `Recommender`."""
+    if top is not None and k is not None and not 1 <= top <= k:
         raise UsageError(
             f"--top must be between 1 and the number of candidates, {k}, not {top}.", "llamarec recommend --help"
         )
-    index = TitleIndex(data.titles, data.item_ids, data.popularity().tolist())
-    matches = [_find(context, index, entry) for entry in history]
-    items = np.array([match.item for match in matches if match.item is not None], dtype=np.int32)
-    if not len(items):
-        near = matches[0].alternatives
-        raise LlamaRecError(
-            f"{dataset} knows none of the {len(matches)} titles in this history.",
-            f"The nearest to {matches[0].given!r} is {near[0]!r}." if near else "Is it a history of another data set?",
-        )
-    candidates = retrieve(retriever.model, Sequences(items, np.array([0, len(items)])), k)
-    pool = candidates.items_SK[0][candidates.items_SK[0] > 0]
-    if not len(pool):
-        raise LlamaRecError(
-            f"The history holds every item of {dataset}, so nothing is left to recommend.", "Shorten it."
-        )
-    final = trained.groups.fitted[trained.groups.chosen].fusion if fusion else Fusion({trained.source.model: 1.0})
-    if trained.source.model not in final.coefficients:
-        context.say(
-            f"{trained.artefact.manifest.name} ranks without its language model, which gained nothing on validation; "
-            "--no-fusion asks it alone."
-        )
-    retriever_1K = candidates.log_probabilities()[:, : len(pool)]
-    example = RankingExample(items[-MAX_HISTORY:], pool, 0)
-    signals = trained.source.compute([example], retriever_1K, list(final.coefficients))
-    scores = final.log_probabilities(signals, np.ones(retriever_1K.shape, dtype=np.bool_))[0]
-    # Candidates come in the retriever's order, which a stable sort keeps among equals.
-    order = np.argsort(-scores, kind="stable")[:top]
-    return Recommendations(
-        dataset=dataset,
-        ranker=trained.artefact.manifest.name,
-        history=[data.titles[item] for item in items],
-        unknown=[match.given for match in matches if match.item is None],
-        items=[
-            Recommendation(data.item_ids[pool[place]], data.titles[pool[place]], float(np.exp(scores[place])))
-            for place in order
-        ],
-    )
+    recommender = Recommender(context, dataset, ranker, k=k, fusion=fusion)
+    recommender.length(top)
+    for entry in history:
+        _tell(context, recommender.index, recommender.index.find(entry))
+    return recommender.recommend(history, top)
 
 
 def load_both_stages(
@@ -159,14 +223,12 @@ def load_both_stages(
     return data, load_retriever(context, trained.retriever, data), trained
 
 
-def _find(context: Context, index: TitleIndex, entry: str) -> Match:
-    match = index.find(entry)
+def _tell(context: Context, index: TitleIndex, match: Match) -> None:
     if match.item is None:
         near = f"; the nearest: {', '.join(match.alternatives)}" if match.alternatives else ""
-        context.warn(f"{entry!r} is not known and is left out{near}.")
+        context.warn(f"{match.given!r} is not known and is left out{near}.")
     elif match.alternatives:
         context.warn(
-            f"{entry!r} is taken as {index.titles[match.item]}, the most popular of {len(match.alternatives) + 1} "
-            f"that fit (also {', '.join(match.alternatives[:3])})."
+            f"{match.given!r} is taken as {index.titles[match.item]}, the most popular of "
+            f"{len(match.alternatives) + 1} that fit (also {', '.join(match.alternatives[:3])})."
         )
-    return match

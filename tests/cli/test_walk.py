@@ -93,6 +93,14 @@ def test_the_whole_path(raw_folder: Path, store_with_base: Store, config: str, t
     probabilities = [item["probability"] for item in alone["items"]]
     assert probabilities == sorted(probabilities, reverse=True)
 
+    users = tmp_path / "users.jsonl"
+    users.write_text('["film 05"]\n{"user": "u", "history": ["No Such Film"]}\n')
+    many = ("recommend", "--dataset", "ml-100k", "--input", str(users), "--top", "3")
+    lists = [json.loads(line) for line in run(*many, "--output", "-", code=1).stdout.splitlines()]
+    assert [len(record.get("items", ())) for record in lists] == [3, 0]
+    assert "knows none of the 1 titles" in lists[1]["error"]
+    run(*many, code=2)
+
     evaluated = as_json("evaluate", "--dataset", "ml-100k")
     assert evaluated["users"] == 60
     assert set(evaluated["models"]) == {"lrurec", "verbalizer", "llamarec"}

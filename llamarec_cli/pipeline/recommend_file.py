@@ -1,0 +1,261 @@
+"""`recommend --input`: recommendations for a file of users, one record each, in order, resumable.
+
+Records are read one at a time, ranked, and appended to `OUTPUT.partial`, one JSON line each; memory does not grow with
+the file. When all are done, that becomes the output, in the form its name asks for. A run that was killed left whole
+lines, and at most one torn one, which is dropped: `resume` goes on behind the last whole line.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import polars as pl
+
+from llamarec_cli.data.histories import parse_history
+from llamarec_cli.errors import LlamaRecError, UsageError
+from llamarec_cli.pipeline.context import Context
+from llamarec_cli.pipeline.recommend import Recommender
+from llamarec_cli.progress import Progress
+
+_FORMS = (".jsonl", ".csv", ".parquet")
+_ROWS_AT_ONCE = 1024
+STANDARD = Path("-")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One record of the input.
+
+    Attributes:
+        line: Where it stands, from 1.
+        user: What the input calls the user; None if it does not.
+        history: The history as JSON.
+    """
+
+    line: int
+    user: Any
+    history: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a file.
+
+    Attributes:
+        users: Records written, of this run and, with `resume`, of the earlier ones.
+        errors: How many of them hold an error instead of a list.
+    """
+
+    users: int
+    errors: int
+
+
+def recommend_file(
+    context: Context,
+    recommender: Recommender,
+    source: Path,
+    output: Path,
+    *,
+    top: int | None = None,
+    resume: bool = False,
+    replace: bool = False,
+) -> Summary:
+    """Recommend for every record of a file.
+
+    Args:
+        context: Surroundings.
+        recommender: Both stages.
+        source: `.jsonl` with a history a line (a list, or an object with `history` and perhaps `user`), or `.csv` or
+            `.parquet` with a column `history` (in CSV as JSON) and perhaps `user`; `-` reads JSON lines from stdin.
+        output: `.jsonl`, `.csv` or `.parquet`; `-` writes JSON lines to stdout.
+        top: Length of the lists.
+        resume: Whether to go on behind what an interrupted run wrote.
+        replace: Whether an output that is there may be overwritten.
+
+    Raises:
+        LlamaRecError: The source cannot be read, or the output is there already.
+        UsageError: An ending tells no form, or `top` is out of range.
+    """
+    recommender.length(top)
+    for path in (source, output):
+        if path != STANDARD and path.suffix not in _FORMS:
+            raise UsageError(f"{path} must end in {', '.join(_FORMS)}.", "Or give - for JSON lines on stdin or stdout.")
+    if output == STANDARD:
+        if resume:
+            raise UsageError("--resume needs an output in a file.", "Give --output FILE.")
+        return _run(context, recommender, source, sys.stdout, top, Summary(0, 0))
+    if output.exists() and not replace:
+        raise LlamaRecError(f"{output} is there already.", "Give another --output, or --replace to overwrite it.")
+    partial = output.with_name(output.name + ".partial")
+    done = _whole_lines(partial) if resume else Summary(0, 0)
+    try:
+        with partial.open("a" if resume else "w", encoding="utf-8") as stream:
+            summary = _run(context, recommender, source, stream, top, done)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise LlamaRecError(f"{partial} cannot be written ({error.strerror}).", "Make room, then --resume.") from error
+    _finish(partial, output)
+    return summary
+
+
+def _run(
+    context: Context, recommender: Recommender, source: Path, stream: IO[str], top: int | None, done: Summary
+) -> Summary:
+    users, errors = done.users, done.errors
+    total = _count(source)
+    for number, entry in enumerate(_entries(source)):
+        if number < done.users:
+            continue
+        record: dict[str, Any] = {"line": entry.line}
+        if entry.user is not None:
+            record["user"] = entry.user
+        try:
+            found = recommender.recommend(parse_history(entry.history, f"line {entry.line}"), top)
+            record |= {"items": found.as_json(), "unknown": found.unknown}
+        except LlamaRecError as error:
+            record["error"] = error.sentence
+            errors += 1
+        users += 1
+        # Line by line, so that a kill loses at most the line it falls into.
+        stream.write(json.dumps(record) + "\n")
+        stream.flush()
+        context.report(Progress("recommend", users, total, f"{errors} errors" if errors else ""))
+    return Summary(users, errors)
+
+
+def _entries(source: Path) -> Iterator[Entry]:
+    if source != STANDARD and not source.is_file():
+        raise LlamaRecError(f"There is no file {source}.", "Check the path, or give - to read stdin.")
+    if source.suffix == ".parquet":
+        yield from _parquet_entries(source)
+        return
+    with ExitStack() as stack:
+        binary = sys.stdin.buffer if source == STANDARD else stack.enter_context(source.open("rb"))
+        # What is not UTF-8 spoils its own record and no other.
+        stream = stack.enter_context(io.TextIOWrapper(binary, encoding="utf-8-sig", errors="replace", newline=""))
+        yield from _csv_entries(source, stream) if source.suffix == ".csv" else _json_entries(stream)
+
+
+def _json_entries(stream: IO[str]) -> Iterator[Entry]:
+    for line, text in enumerate(stream, start=1):
+        if text.strip():
+            yield Entry(line, _user_of(text), text)
+
+
+def _user_of(text: str) -> Any:
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return record.get("user") if isinstance(record, dict) else None
+
+
+def _csv_entries(source: Path, stream: IO[str]) -> Iterator[Entry]:
+    reader = csv.DictReader(stream)
+    _need_history(source, list(reader.fieldnames or []))
+    for row in reader:
+        yield Entry(reader.line_num, row.get("user"), row["history"] or "")
+
+
+def _parquet_entries(source: Path) -> Iterator[Entry]:
+    try:
+        frame = pl.scan_parquet(source)
+        names = frame.collect_schema().names()
+        _need_history(source, names)
+        columns = [name for name in ("user", "history") if name in names]
+        begin = 0
+        while (rows := frame.select(columns).slice(begin, _ROWS_AT_ONCE).collect()).height:
+            for place, row in enumerate(rows.iter_rows(named=True), start=begin + 1):
+                history = row["history"]
+                yield Entry(place, row.get("user"), history if isinstance(history, str) else json.dumps(history))
+            begin += rows.height
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise LlamaRecError(f"{source} cannot be read as Parquet: {reason}.", "Export it again.") from error
+
+
+def _need_history(source: Path, columns: list[str]) -> None:
+    if "history" not in columns:
+        raise LlamaRecError(
+            f"{source} has no column called history.",
+            "Write each history as a JSON list of titles or item ids"
+            + (f"; found: {', '.join(columns)}." if columns else "."),
+        )
+
+
+def _count(source: Path) -> int | None:
+    """Return the number of records for the progress bar, where it costs little."""
+    if source == STANDARD or not source.is_file():
+        return None
+    if source.suffix == ".parquet":
+        return None
+    with source.open("rb") as stream:
+        lines = sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
+    return None if source.suffix == ".csv" else lines
+
+
+def _whole_lines(partial: Path) -> Summary:
+    """Cut a torn line off the end of what an interrupted run wrote, and count what is whole."""
+    if not partial.is_file():
+        return Summary(0, 0)
+    users, errors, whole = 0, 0, 0
+    with partial.open("rb+") as stream:
+        for line in stream:
+            if not line.endswith(b"\n"):
+                break
+            whole += len(line)
+            users += 1
+            errors += "error" in json.loads(line)
+        stream.truncate(whole)
+    return Summary(users, errors)
+
+
+def _finish(partial: Path, output: Path) -> None:
+    """Turn the records into the form that the output's name asks for."""
+    if output.suffix == ".jsonl":
+        partial.replace(output)
+        return
+    table = partial.with_name(partial.name + ".csv")
+    with partial.open(encoding="utf-8") as records:
+        _write_csv(records, table)
+    if output.suffix == ".csv":
+        table.replace(output)
+    else:
+        ready = partial.with_name(partial.name + ".parquet")
+        pl.scan_csv(table, infer_schema=False).sink_parquet(ready)
+        ready.replace(output)
+        table.unlink()
+    partial.unlink()
+
+
+_COLUMNS = ("line", "user", "items", "unknown", "error")
+
+
+def _write_csv(records: IO[str], path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, _COLUMNS)
+        writer.writeheader()
+        for line in records:
+            writer.writerow(_flat(json.loads(line)))
+
+
+def _flat(record: dict[str, Any]) -> dict[str, str | None]:
+    """Return a record with lists as JSON text."""
+    return {
+        name: None
+        if name not in record
+        else json.dumps(record[name])
+        if isinstance(record[name], list)
+        else str(record[name])
+        for name in _COLUMNS
+    }

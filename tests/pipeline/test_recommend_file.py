@@ -1,0 +1,142 @@
+"""A file of users: in order, none lost, none twice, whatever happens."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from llamarec_cli.errors import LlamaRecError, UsageError
+from llamarec_cli.pipeline import recommend_file as module
+from llamarec_cli.pipeline.context import Context
+from llamarec_cli.pipeline.recommend import Recommendation, Recommendations
+from llamarec_cli.pipeline.recommend_file import recommend_file
+
+
+class Fake:
+    """Recommends what was given, reversed; knows nothing of `lost`."""
+
+    def __init__(self, dies_at: int | None = None) -> None:
+        self.calls = 0
+        self.dies_at = dies_at
+
+    def length(self, top: int | None) -> int:
+        if top == 99:
+            raise UsageError("--top must be between 1 and 20, not 99.", "")
+        return 10
+
+    def recommend(self, history: list[str], top: int | None) -> Recommendations:
+        self.calls += 1
+        if self.calls == self.dies_at:
+            raise KeyboardInterrupt
+        if history == ["lost"]:
+            raise LlamaRecError("fake knows none of the 1 titles in this history.", "")
+        items = [Recommendation(entry, f"Title {entry}", 0.5) for entry in reversed(history)]
+        return Recommendations("fake", "fake/ranker", history, [], items)
+
+
+def run(context: Context, source: Path, output: Path, recommender: Any = None, **options: Any) -> Any:
+    return recommend_file(context, recommender or Fake(), source, output, **options)
+
+
+def write_users(path: Path, count: int = 30) -> Path:
+    lines = [json.dumps({"user": f"u{user}", "history": [user, user + 1]}) for user in range(count)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_one_record_a_user_in_order(context: Context, tmp_path: Path) -> None:
+    source = tmp_path / "users.jsonl"
+    source.write_text('["a", "b"]\n\n{"user": 7, "history": ["c"]}\n{broken\n{"user": 8, "history": ["lost"]}\n')
+    summary = run(context, source, tmp_path / "recs.jsonl")
+    assert (summary.users, summary.errors) == (4, 2)
+    records = [json.loads(line) for line in (tmp_path / "recs.jsonl").read_text().splitlines()]
+    assert [record["line"] for record in records] == [1, 3, 4, 5]
+    assert [item["id"] for item in records[0]["items"]] == ["b", "a"]
+    assert records[1]["user"] == 7
+    assert "line 4 is not JSON" in records[2]["error"]
+    assert "items" not in records[3]
+
+
+@pytest.mark.parametrize("at", [1, 2, 17, 30])
+@pytest.mark.parametrize("torn", ["", '{"line": 18, "us'])
+def test_killed_and_resumed_it_writes_the_same_bytes(context: Context, tmp_path: Path, at: int, torn: str) -> None:
+    source = write_users(tmp_path / "users.jsonl")
+    run(context, source, tmp_path / "whole.jsonl")
+    output = tmp_path / "recs.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        run(context, source, output, Fake(dies_at=at))
+    assert not output.exists()
+    with (tmp_path / "recs.jsonl.partial").open("a") as partial:
+        partial.write(torn)
+    rest = Fake()
+    assert run(context, source, output, rest, resume=True).users == 30
+    assert rest.calls == 30 - (at - 1)
+    assert output.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert not (tmp_path / "recs.jsonl.partial").exists()
+
+
+def test_csv_and_parquet_give_the_same_lists(context: Context, tmp_path: Path) -> None:
+    histories = [[str(user), str(user + 1)] for user in range(5)]
+    with (tmp_path / "users.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["user", "history"])
+        writer.writerows([f"u{place}", json.dumps(history)] for place, history in enumerate(histories))
+    pl.DataFrame({"user": [f"u{place}" for place in range(5)], "history": histories}).write_parquet(
+        tmp_path / "users.parquet"
+    )
+    found = []
+    for source in ("users.csv", "users.parquet"):
+        for output in ("recs.csv", "recs.parquet", "recs.jsonl"):
+            run(context, tmp_path / source, tmp_path / output, replace=True)
+        table = pl.read_csv(tmp_path / "recs.csv", infer_schema=False)
+        assert table.equals(pl.read_parquet(tmp_path / "recs.parquet"))
+        lists = [json.loads(line)["items"] for line in (tmp_path / "recs.jsonl").read_text().splitlines()]
+        assert [json.loads(items) for items in table["items"]] == lists
+        found.append((lists, table["user"].to_list()))
+    assert found[0] == found[1]
+
+
+def test_records_are_read_as_they_are_wanted(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_users(tmp_path / "users.jsonl", 200)
+    read: list[int] = []
+    entries = module._entries
+
+    def counted(path: Path) -> Any:
+        for entry in entries(path):
+            read.append(entry.line)
+            yield entry
+
+    monkeypatch.setattr(module, "_entries", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run(context, source, tmp_path / "recs.jsonl", Fake(dies_at=5))
+    assert len(read) == 5
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "options", "sentence"),
+    [
+        ("nowhere.jsonl", "recs.jsonl", {}, "no file"),
+        ("users.jsonl", "recs.txt", {}, "must end in"),
+        ("users.xls", "recs.jsonl", {}, "must end in"),
+        ("users.jsonl", "there.jsonl", {}, "there already"),
+        ("users.jsonl", "-", {"resume": True}, "needs an output"),
+        ("users.jsonl", "recs.jsonl", {"top": 99}, "--top must be"),
+        ("other.csv", "recs.jsonl", {}, "no column called history"),
+        ("broken.parquet", "recs.jsonl", {}, "cannot be read as Parquet"),
+        ("users.jsonl", "no-folder/recs.jsonl", {}, "cannot be written"),
+    ],
+)
+def test_mistakes_are_sentences(
+    context: Context, tmp_path: Path, source: str, output: str, options: dict[str, Any], sentence: str
+) -> None:
+    write_users(tmp_path / "users.jsonl")
+    (tmp_path / "there.jsonl").write_text("precious\n")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "broken.parquet").write_text("no parquet")
+    target = Path(output) if output == "-" else tmp_path / output
+    with pytest.raises(LlamaRecError, match=sentence):
+        run(context, tmp_path / source, target, **options)
+    assert (tmp_path / "there.jsonl").read_text() == "precious\n"
