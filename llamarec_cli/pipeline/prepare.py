@@ -85,7 +85,7 @@ def prepare_tables(
 
 def _keep(context: Context, name: str, data: PreparedData, config: dict[str, Any], replace: bool) -> None:
     """Save a prepared set, unless the store holds the same content under that name already."""
-    with context.store.scratch() as fresh:
+    with context.store.making(name, context.say), context.store.scratch() as fresh:
         save_prepared(data, fresh)
         if name in context.store:
             there = context.store.open(name, Kind.DATASET)
@@ -121,8 +121,10 @@ def need_dataset(context: Context, name: str) -> tuple[PreparedData, Artefact]:
     """Load a prepared data set, preparing it first where it is missing."""
     if name not in context.store:
         row = catalogue_row(name)
-        context.take_step(row.name, f"llamarec prepare {name}")
-        prepare_dataset(context, name)
+        with context.store.making(name, context.say):
+            if name not in context.store:
+                context.take_step(row.name, f"llamarec prepare {name}")
+                prepare_dataset(context, name)
     artefact = context.store.open(name, Kind.DATASET)
     return load_prepared(artefact.path), artefact
 

@@ -16,7 +16,9 @@ from itertools import product
 
 from llamarec_cli.errors import UsageError
 from llamarec_cli.pipeline.context import Context
+from llamarec_cli.pipeline.retrievers import retriever_name
 from llamarec_cli.pipeline.train_retriever import Overrides, Plan, keep_trained, make_plan, run_training
+from llamarec_cli.retrieval.models import retriever_row
 from llamarec_cli.retrieval.presets import SEARCHED_DROPOUT, SEARCHED_WEIGHT_DECAY, Preset
 from llamarec_cli.retrieval.training import RetrieverState, best_validation
 from llamarec_cli.store.registry import Artefact
@@ -71,13 +73,19 @@ def search(
         LlamaRecError: As for `train`.
         UsageError: As for `train`; or the retriever has nothing to search.
     """
-    plan = make_plan(
-        context, dataset, model=model, name=name, preset=preset, overrides=overrides or {}, replace=replace
-    )
+    name = name or retriever_name(dataset, retriever_row(model).name)
+    with context.store.making(name, context.say):
+        plan = make_plan(
+            context, dataset, model=model, name=name, preset=preset, overrides=overrides or {}, replace=replace
+        )
+        return _search(context, plan, replace=replace)
+
+
+def _search(context: Context, plan: Plan, *, replace: bool) -> Artefact:
     if not plan.row.is_neural:
         raise UsageError(
-            f"{model} has no weight decay and no dropout to search.",
-            f"llamarec train retriever --dataset {dataset} --model {model}",
+            f"{plan.row.name} has no weight decay and no dropout to search.",
+            f"llamarec train retriever --dataset {plan.dataset} --model {plan.row.name}",
         )
     # A rung is reached by going on with a saved state, which is no news to the user.
     quiet = dataclasses.replace(context, say=lambda _: None)

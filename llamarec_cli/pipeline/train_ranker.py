@@ -152,7 +152,7 @@ def train(
         command=context.command,
     )
     began = time.monotonic()
-    with context.store.stage(manifest, replace=replace) as folder:
+    with context.store.making(name, context.say), context.store.stage(manifest, replace=replace) as folder:
         if model is Signal.VERBALIZER:
             made = making.train_adapter(folder, config, quantization, max_minutes)
         else:

@@ -90,13 +90,15 @@ def train(
         LlamaRecError: The name is taken, the data set cannot be had or is too small, or training diverged.
         UsageError: The configuration is wrong.
     """
-    plan = make_plan(
-        context, dataset, model=model, name=name, preset=preset, overrides=overrides or {}, replace=replace
-    )
-    if not plan.row.is_neural:
-        return _fit(context, plan, overrides or {}, replace)
-    trained, state = run_training(context, plan, max_minutes=max_minutes)
-    return keep_trained(context, plan, trained, state, replace=replace)
+    name = name or retriever_name(dataset, retriever_row(model).name)
+    with context.store.making(name, context.say):
+        plan = make_plan(
+            context, dataset, model=model, name=name, preset=preset, overrides=overrides or {}, replace=replace
+        )
+        if not plan.row.is_neural:
+            return _fit(context, plan, overrides or {}, replace)
+        trained, state = run_training(context, plan, max_minutes=max_minutes)
+        return keep_trained(context, plan, trained, state, replace=replace)
 
 
 def make_plan(
@@ -104,14 +106,13 @@ def make_plan(
     dataset: str,
     *,
     model: str,
-    name: str | None,
+    name: str,
     preset: Preset,
     overrides: Overrides,
     replace: bool,
 ) -> Plan:
     """Decide everything and refuse what cannot work, before anything is computed. Arguments are those of `train`."""
     row = retriever_row(model)
-    name = name or retriever_name(dataset, model)
     context.store.refuse_taken(name, Kind.RETRIEVER, replace=replace)
     model_config = resolve_config(architecture_preset(dataset, row, preset), overrides.get(row.name, {}))
     training = resolve_config(training_preset(dataset, preset), overrides.get("training", {}))
@@ -230,6 +231,8 @@ def need_retriever(
     name = retriever_name(dataset, retriever_row(model).name)
     if name not in context.store:
         choice = "" if model == DEFAULT_RETRIEVER else f" --model {model}"
-        context.take_step(name, f"llamarec train retriever --dataset {dataset}{choice}")
-        train(context, dataset, model=model, overrides=overrides)
+        with context.store.making(name, context.say):
+            if name not in context.store:
+                context.take_step(name, f"llamarec train retriever --dataset {dataset}{choice}")
+                train(context, dataset, model=model, overrides=overrides)
     return load_retriever(context, name, data)

@@ -6,7 +6,8 @@ Layout of the home (`LLAMAREC_HOME`, else the platform's folder for user data):
     artefacts/games--lrurec   a checkpoint
     downloads/                raw files as fetched
     work/                     states of interrupted trainings
-    staging/                  what is being made; swept when its process is gone
+    locks/                    one file a name that is being made, held by the process that makes it
+    staging/                  what is being made, each beside a lock; swept when nobody holds that any more
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import platformdirs
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from llamarec_cli.errors import HomeError, LlamaRecError, UsageError, nearest
@@ -42,6 +44,7 @@ _CHECKED_BYTES = 64 * 2**20
 
 # In staging, before the name of an artefact that was moved aside while another takes its place.
 _REPLACED = "-replaced-"
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class Store:
         self.home = home
         self._folder = home / "artefacts"
         self._staging = home / "staging"
+        self._locks: dict[str, FileLock] = {}
 
     def __contains__(self, name: str) -> bool:
         with using_home(self.home):
@@ -146,6 +150,30 @@ class Store:
             return sorted(path.parent for path in self._folder.glob(f"*/{MANIFEST_FILE}"))
 
     @contextmanager
+    def making(self, name: str, say: Callable[[str], None]) -> Iterator[None]:
+        """Hold the lock of a name while an artefact of that name is made; wait, and say so, if another process does.
+
+        Within one process it may be taken again.
+
+        Args:
+            name: Name of the artefact.
+            say: Told once if there is somebody to wait for.
+        """
+        with using_home(self.home):
+            folder = self.home / "locks"
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = self._locks.setdefault(name, FileLock(folder / f"{self.path_of(name).name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say(f"Another process is making {name}; waiting for it.")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
     def stage(self, manifest: Manifest, *, replace: bool = False) -> Iterator[Path]:
         """Make an artefact: fill the folder this yields, and it appears in the store as a whole or not at all.
 
@@ -201,7 +229,9 @@ class Store:
         self.refuse_taken(manifest.name, manifest.kind, replace=replace)
         target = self.path_of(manifest.name)
         self._folder.mkdir(parents=True, exist_ok=True)
-        aside = self._staging / f"{os.getpid()}-{uuid.uuid4().hex[:8]}{_REPLACED}{target.name}"
+        # Named after the scratch folder that its successor comes from, and so under that one's lock.
+        owner = folder.relative_to(self._staging).parts[0]
+        aside = self._staging / f"{owner}{_REPLACED}{target.name}"
         if target.exists():
             target.rename(aside)
         try:
@@ -217,15 +247,19 @@ class Store:
         """Yield an empty folder beside the artefacts, removed at the end unless it was renamed away."""
         with using_home(self.home):
             self._sweep()
-            folder = self._staging / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+            folder = self._staging / uuid.uuid4().hex[:12]
             try:
-                folder.mkdir(parents=True)
+                self._staging.mkdir(parents=True, exist_ok=True)
             except FileNotFoundError as error:  # what /proc says to whoever makes a folder there
                 raise _unusable(self.home, "no folder can be made there") from error
-            try:
-                yield folder
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+            # Held before the folder is there, so that nobody ever sees it without.
+            with FileLock(_lock_of(folder)):
+                folder.mkdir()
+                try:
+                    yield folder
+                finally:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    _lock_of(folder).unlink(missing_ok=True)
 
     def remove(self, name: str) -> int:
         """Remove an artefact, damaged or not, and return the bytes set free."""
@@ -262,25 +296,28 @@ class Store:
         """Tidy what processes that are gone left in staging; what one had moved aside goes back to its place."""
         if not self._staging.is_dir():
             return
-        for folder in self._staging.iterdir():
-            owner = folder.name.split("-")[0]
-            if not owner.isdigit() or _is_running(int(owner)):
+        for folder in [path for path in self._staging.iterdir() if path.suffix != _LOCK]:
+            owner, moved_aside, name = folder.name.partition(_REPLACED)
+            lock = FileLock(_lock_of(self._staging / owner))
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
                 continue
-            _, moved_aside, name = folder.name.partition(_REPLACED)
-            if moved_aside and not (self._folder / name).exists():
-                folder.rename(self._folder / name)
-            else:
-                shutil.rmtree(folder, ignore_errors=True)
+            try:
+                if moved_aside and not (self._folder / name).exists():
+                    folder.rename(self._folder / name)
+                else:
+                    shutil.rmtree(folder, ignore_errors=True)
+                _lock_of(self._staging / owner).unlink(missing_ok=True)
+            except FileNotFoundError:  # its owner, or another sweep, was faster
+                continue
+            finally:
+                lock.release()
 
 
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it runs, for somebody else
-        return True
-    return True
+def _lock_of(folder: Path) -> Path:
+    """Return the lock that says whether the maker of a folder in staging is alive."""
+    return folder.with_name(folder.name + _LOCK)
 
 
 @contextmanager

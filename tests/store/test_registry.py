@@ -1,9 +1,12 @@
 import errno
 import json
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from safetensors import SafetensorError
 
 from llamarec_cli.errors import LlamaRecError, UsageError
@@ -21,7 +24,7 @@ def make(store: Store, name: str, content: bytes = b"tensors", replace: bool = F
 
 
 def left_overs(store: Store) -> list[Path]:
-    return list((store.home / "staging").iterdir())
+    return [path for path in (store.home / "staging").iterdir() if path.is_dir()]
 
 
 def test_an_artefact_is_whole_once_it_is_there(store: Store) -> None:
@@ -128,12 +131,34 @@ def test_removal_is_whole_and_counts_bytes(store: Store) -> None:
 
 
 def test_what_a_dead_process_left_is_swept(store: Store) -> None:
-    dead = store.home / "staging" / "999999999-abc"
-    alive = store.home / "staging" / f"{os.getpid()}-abc"
+    dead, alive = store.home / "staging" / "dead", store.home / "staging" / "alive"
     for folder in (dead, alive):
         folder.mkdir(parents=True)
-    make(store, "games")
-    assert left_overs(store) == [alive]
+    with FileLock(store.home / "staging" / "alive.lock"):
+        make(store, "games")
+        assert left_overs(store) == [alive]
+    make(store, "other")
+    assert not left_overs(store)
+
+
+def test_who_makes_the_same_waits_and_says_so(store: Store) -> None:
+    said: list[str] = []
+    other = Store(store.home)
+    finished: list[str] = []
+
+    def second() -> None:
+        with other.making("games/lrurec", said.append):
+            finished.append("second")
+
+    thread = threading.Thread(target=second)
+    with store.making("games/lrurec", said.append), store.making("games/lrurec", said.append):
+        thread.start()
+        while not said:
+            time.sleep(0.01)
+        finished.append("first")
+    thread.join()
+    assert finished == ["first", "second"]
+    assert said == ["Another process is making games/lrurec; waiting for it."]
 
 
 def test_an_artefact_from_elsewhere_is_checked_before_it_is_adopted(store: Store, tmp_path: Path) -> None:
@@ -177,7 +202,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(store: Store) -> None:
 
 def test_a_replacement_that_was_killed_between_its_renames_is_undone(store: Store) -> None:
     make(store, "games")
-    aside = store.home / "staging" / "999999999-abc-replaced-games"
+    aside = store.home / "staging" / "dead-replaced-games"
     store.path_of("games").rename(aside)
     assert "games" not in store
     make(store, "other")
