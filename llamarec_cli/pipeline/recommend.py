@@ -187,9 +187,12 @@ def recommend(
     fusion: bool = True,
 ) -> Recommendations:
     """Recommend for one history, saying which of its entries are not known or are ambiguous. See `Recommender`."""
-    if top is not None and k is not None and not 1 <= top <= k:
+    # What can be refused before anything is loaded, is.
+    most = MAX_CANDIDATES if k is None else k
+    if top is not None and not 1 <= top <= most:
         raise UsageError(
-            f"--top must be between 1 and the number of candidates, {k}, not {top}.", "llamarec recommend --help"
+            f"--top must be between 1 and the number of candidates, at most {most}, not {top}.",
+            "llamarec recommend --help",
         )
     recommender = Recommender(context, dataset, ranker, k=k, fusion=fusion)
     recommender.length(top)

@@ -160,8 +160,7 @@ class Store:
             say: Told once if there is somebody to wait for.
         """
         with using_home(self.home):
-            folder = self.home / "locks"
-            folder.mkdir(parents=True, exist_ok=True)
+            folder = self._need(self.home / "locks")
             lock = self._locks.setdefault(name, FileLock(folder / f"{self.path_of(name).name}.lock"))
         try:
             lock.acquire(timeout=0)
@@ -248,10 +247,7 @@ class Store:
         with using_home(self.home):
             self._sweep()
             folder = self._staging / uuid.uuid4().hex[:12]
-            try:
-                self._staging.mkdir(parents=True, exist_ok=True)
-            except FileNotFoundError as error:  # what /proc says to whoever makes a folder there
-                raise _unusable(self.home, "no folder can be made there") from error
+            self._need(self._staging)
             # Held before the folder is there, so that nobody ever sees it without.
             with FileLock(_lock_of(folder)):
                 folder.mkdir()
@@ -261,14 +257,17 @@ class Store:
                     shutil.rmtree(folder, ignore_errors=True)
                     _lock_of(folder).unlink(missing_ok=True)
 
+    def _need(self, folder: Path) -> Path:
+        """Make a folder of the home if it is not there."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # what /proc says to whoever makes a folder there
+            raise _unusable(self.home, "no folder can be made there") from error
+        return folder
+
     def remove(self, name: str) -> int:
         """Remove an artefact, damaged or not, and return the bytes set free."""
-        path = self.path_of(name)
-        with self.scratch() as folder:
-            size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-            # One rename makes it vanish whole, even if the deletion behind it is interrupted.
-            path.rename(folder / "removed")
-        return size
+        return self.discard(self.path_of(name))
 
     def children_of(self, name: str) -> list[str]:
         """Return the names of the artefacts that were made from this one."""
@@ -282,6 +281,49 @@ class Store:
     def training_state(self, name: str) -> Path:
         """Return the file that holds the state of an interrupted training of that name."""
         return self.home / "work" / f"{self.path_of(name).name}.safetensors"
+
+    def verify(self, name: str) -> list[str]:
+        """Recompute the digest of every file of an artefact, however large, and return what is wrong with it."""
+        try:
+            manifest = read_manifest(self.path_of(name))
+        except LlamaRecError as error:
+            return [error.sentence]
+        wrong: list[str] = []
+        for file, record in manifest.files.items():
+            path = self.path_of(name) / file
+            if not path.is_file():
+                wrong.append(f"{file} is missing")
+            elif sha256_of(path) != record.sha256:
+                wrong.append(f"{file} is not what its manifest says")
+        return wrong
+
+    def dispensable(self) -> dict[str, list[Path]]:
+        """Return what can be had again, by what it is: raw downloads, interrupted trainings, evaluations left over."""
+        by_name = {artefact.manifest.name: artefact for artefact in self.artefacts()}
+        orphans = [
+            artefact.path
+            for artefact in by_name.values()
+            if artefact.manifest.kind is Kind.EVALUATION
+            and any(
+                parent not in by_name or by_name[parent].manifest.digest != digest
+                for parent, digest in artefact.manifest.parents.items()
+            )
+        ]
+        with using_home(self.home):
+            folders = {"download": self.downloads, "interrupted training": self.home / "work"}
+            found = {kind: sorted(folder.iterdir()) for kind, folder in folders.items() if folder.is_dir()}
+        return {**found, "evaluation of a ranker that is gone": orphans}
+
+    def discard(self, path: Path) -> int:
+        """Remove one file or folder of the home and return the bytes set free.
+
+        One rename makes it vanish whole, even if the deletion behind it is interrupted.
+        """
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        size = sum(file.stat().st_size for file in files)
+        with self.scratch() as folder:
+            path.rename(folder / "removed")
+        return size
 
     def _damaged_file(self, artefact: Artefact) -> str | None:
         for name, record in artefact.manifest.files.items():

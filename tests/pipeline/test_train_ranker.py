@@ -105,7 +105,7 @@ def test_a_folder_without_a_model_is_a_sentence(context: Context, tmp_path: Path
     ("error", "sentence", "hint"),
     [
         ("GatedRepoError", "is gated", "hf auth login"),
-        ("RepositoryNotFoundError", "has no model", "Check the name"),
+        ("RepositoryNotFoundError", "has no owner/model", "Check the name"),
         ("LocalEntryNotFoundError", "cannot be reached", "hf download"),
     ],
 )

@@ -1,0 +1,137 @@
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.store.archive import export_archive, import_archive, lineage
+from llamarec_cli.store.manifest import Kind, Manifest, read_manifest
+from llamarec_cli.store.registry import Artefact, Store
+
+
+def make(store: Store, name: str, kind: Kind, parents: tuple[str, ...] = (), content: bytes = b"tensors") -> None:
+    digests = {parent: store.open(parent).manifest.digest for parent in parents}
+    with store.stage(Manifest(name, kind, config={}, parents=digests, metrics={}, command="test")) as folder:
+        (folder / "model.safetensors").write_bytes(content)
+
+
+@pytest.fixture
+def full(store: Store) -> Store:
+    make(store, "games", Kind.DATASET)
+    make(store, "base", Kind.BASE_MODEL)
+    make(store, "games/lrurec", Kind.RETRIEVER, ("games",))
+    make(store, "games/base", Kind.RANKER, ("games", "base", "games/lrurec"))
+    make(store, "other", Kind.DATASET)
+    return store
+
+
+def test_a_model_moves_with_all_it_was_made_from(full: Store, tmp_path: Path) -> None:
+    archive = tmp_path / "games.tar.zst"
+    export_archive(lineage(full, "games/base"), archive)
+    there = Store(tmp_path / "there")
+    added = import_archive(there, archive)
+    assert set(added) == {"games", "base", "games/lrurec", "games/base"}
+    assert added.index("games") < added.index("games/lrurec") < added.index("games/base")
+    assert all(not there.verify(name) for name in added)
+    assert there.open("games/base").manifest == full.open("games/base").manifest
+    assert import_archive(there, archive) == []
+
+
+def test_the_base_model_may_stay_behind(full: Store, tmp_path: Path) -> None:
+    names = [one.manifest.name for one in lineage(full, "games/base", base_models=False)]
+    assert names == ["games", "games/lrurec", "games/base"]
+
+
+def test_the_same_artefacts_give_the_same_bytes(full: Store, tmp_path: Path) -> None:
+    for name in ("a.tar.zst", "b.tar.zst"):
+        export_archive(lineage(full, "games/lrurec"), tmp_path / name)
+    assert (tmp_path / "a.tar.zst").read_bytes() == (tmp_path / "b.tar.zst").read_bytes()
+
+
+def test_another_artefact_of_the_same_name_is_not_touched(full: Store, tmp_path: Path) -> None:
+    export_archive(lineage(full, "games/lrurec"), tmp_path / "games.tar.zst")
+    there = Store(tmp_path / "there")
+    make(there, "games", Kind.DATASET, content=b"precious")
+    with pytest.raises(LlamaRecError, match="holds another games"):
+        import_archive(there, tmp_path / "games.tar.zst")
+    assert (there.path_of("games") / "model.safetensors").read_bytes() == b"precious"
+    assert "games/lrurec" not in there
+
+
+def test_a_file_that_is_there_is_not_overwritten(full: Store, tmp_path: Path) -> None:
+    (tmp_path / "games.tar.zst").write_text("precious")
+    with pytest.raises(LlamaRecError, match="there already"):
+        export_archive(lineage(full, "games"), tmp_path / "games.tar.zst")
+    with pytest.raises(LlamaRecError, match=r"does not end in \.tar\.zst"):
+        export_archive(lineage(full, "games"), tmp_path / "games.zip")
+
+
+def evil(path: Path, *members: tarfile.TarInfo) -> Path:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as archive:
+        for member in members:
+            archive.addfile(member, io.BytesIO(b"x" * member.size))
+    path.write_bytes(zstandard.ZstdCompressor().compress(raw.getvalue()))
+    return path
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    info.size = 1 if kind == tarfile.REGTYPE else 0
+    return info
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        member("../escaped/file"),
+        member("games/../../escaped"),
+        member("/tmp/escaped/file"),
+        member("games\\..\\escaped/x"),
+        member("manifest.json"),
+        member("games/link", tarfile.SYMTYPE, "/etc/passwd"),
+        member("games/link", tarfile.LNKTYPE, "../secret"),
+        member("games/pipe", tarfile.FIFOTYPE),
+        member("games/device", tarfile.CHRTYPE),
+    ],
+    ids=lambda info: info.name,
+)
+def test_members_that_have_no_place_in_an_archive_are_refused(
+    store: Store, tmp_path: Path, wrong: tarfile.TarInfo
+) -> None:
+    with pytest.raises(LlamaRecError, match="no place in an archive"):
+        import_archive(store, evil(tmp_path / "evil.tar.zst", member("games/ok"), wrong))
+    assert store.artefacts() == []
+    assert not (tmp_path / "escaped").exists()
+    assert not [path for path in (store.home / "staging").iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", zstandard.ZstdCompressor().compress(b"no tar")])
+def test_what_is_no_archive_is_a_sentence(store: Store, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.tar.zst").write_bytes(content)
+    with pytest.raises(LlamaRecError):
+        import_archive(store, tmp_path / "x.tar.zst")
+    with pytest.raises(LlamaRecError, match="no file"):
+        import_archive(store, tmp_path / "nowhere.tar.zst")
+
+
+@pytest.mark.parametrize("damage", ["change", "remove", "add", "rename"])
+def test_a_damaged_artefact_is_not_taken_in(full: Store, tmp_path: Path, damage: str) -> None:
+    folder = full.path_of("games/lrurec")
+    match damage:
+        case "change":
+            (folder / "model.safetensors").write_bytes(b"TENSORS")
+        case "remove":
+            (folder / "model.safetensors").unlink()
+        case "add":
+            (folder / "extra.safetensors").write_bytes(b"x")
+        case "rename":
+            folder = folder.rename(folder.with_name("games--other"))
+    export_archive([full.open("games"), Artefact(folder, read_manifest(folder))], tmp_path / "games.tar.zst")
+    there = Store(tmp_path / "there")
+    with pytest.raises(LlamaRecError, match=r"damaged|says that it is"):
+        import_archive(there, tmp_path / "games.tar.zst")
+    assert there.artefacts() == []
