@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from llamarec_cli.data.catalogue import catalogue_row
 from llamarec_cli.data.dataset import PreparedData
@@ -21,7 +22,7 @@ from llamarec_cli.pipeline.starter import STARTER_DATASET, install_starter, is_s
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.fusion import Fusion
 from llamarec_cli.ranking.prompt import MAX_CANDIDATES, MAX_HISTORY
-from llamarec_cli.retrieval.candidates import retrieve
+from llamarec_cli.retrieval.candidates import Candidates, retrieve
 from llamarec_cli.store.manifest import Kind
 
 DEFAULT_TOP = 10
@@ -140,22 +141,8 @@ class Recommender:
             UsageError: `top` is out of range.
         """
         length = self.length(top)
-        matches = [self.index.find(entry) for entry in history]
-        items = np.array([match.item for match in matches if match.item is not None], dtype=np.int32)
-        if not len(items):
-            near = matches[0].alternatives
-            raise LlamaRecError(
-                f"{self.dataset} knows none of the {len(matches)} titles in this history.",
-                f"The nearest to {matches[0].given!r} is {near[0]!r}."
-                if near
-                else "Is it a history of another data set?",
-            )
-        candidates = retrieve(self.retriever.model, Sequences(items, np.array([0, len(items)])), self.k)
-        pool = candidates.items_SK[0][candidates.items_SK[0] > 0]
-        if not len(pool):
-            raise LlamaRecError(
-                f"The history holds every item of {self.dataset}, so nothing is left to recommend.", "Shorten it."
-            )
+        items, matches = self._known(history)
+        candidates, pool = self._candidates(items, self.k)
         retriever_1K = candidates.log_probabilities()[:, : len(pool)]
         example = RankingExample(items[-MAX_HISTORY:], pool, 0)
         signals = self.ranker.source.compute([example], retriever_1K, list(self.fusion.coefficients))
@@ -167,13 +154,70 @@ class Recommender:
             ranker=self.ranker.artefact.manifest.name,
             history=[self.data.titles[item] for item in items],
             matches=matches,
-            items=[
-                Recommendation(
-                    self.data.item_ids[pool[place]], self.data.titles[pool[place]], float(np.exp(scores[place]))
-                )
-                for place in order
-            ],
+            items=self._listed(pool[order], scores[order]),
         )
+
+    def retrieve(self, history: Sequence[str], k: int) -> list[Recommendation]:
+        """Return the first stage's candidates, best first; probabilities are over these alone.
+
+        Args:
+            history: Titles or raw ids, oldest first.
+            k: Number of candidates.
+
+        Raises:
+            LlamaRecError: No entry of the history is known, or it holds every item.
+        """
+        items, _ = self._known(history)
+        candidates, pool = self._candidates(items, k)
+        return self._listed(pool, candidates.log_probabilities()[0][: len(pool)])
+
+    def rank(self, history: Sequence[str], candidates: Sequence[str]) -> list[Recommendation]:
+        """Rank candidates from elsewhere by the language model alone, best first.
+
+        Args:
+            history: Titles or raw ids, oldest first.
+            candidates: Titles or raw ids.
+
+        Raises:
+            LlamaRecError: No entry of the history, or one of the candidates, is not known.
+        """
+        items, _ = self._known(history)
+        found = [self.index.find(candidate) for candidate in candidates]
+        if unknown := [match.given for match in found if match.item is None]:
+            raise LlamaRecError(f"{self.dataset} does not know the candidate {unknown[0]!r}.", "Leave it out.")
+        pool = np.array([match.item for match in found], dtype=np.int32)
+        scores = self.ranker.source.scorer.rank(items[-MAX_HISTORY:].tolist(), pool.tolist())
+        order = np.argsort(-scores, kind="stable")
+        return self._listed(pool[order], scores[order])
+
+    def _known(self, history: Sequence[str]) -> tuple[npt.NDArray[np.int32], list[Match]]:
+        matches = [self.index.find(entry) for entry in history]
+        items = np.array([match.item for match in matches if match.item is not None], dtype=np.int32)
+        if not len(items):
+            near = matches[0].alternatives if matches else ()
+            raise LlamaRecError(
+                f"{self.dataset} knows none of the {len(matches)} titles in this history.",
+                f"The nearest to {matches[0].given!r} is {near[0]!r}."
+                if near
+                else "Is it a history of another data set?",
+            )
+        return items, matches
+
+    def _candidates(self, items: npt.NDArray[np.int32], k: int) -> tuple[Candidates, npt.NDArray[np.int32]]:
+        """Return the retriever's top k, and the ids of those that exist."""
+        candidates = retrieve(self.retriever.model, Sequences(items, np.array([0, len(items)])), k)
+        pool = candidates.items_SK[0][candidates.items_SK[0] > 0]
+        if not len(pool):
+            raise LlamaRecError(
+                f"The history holds every item of {self.dataset}, so nothing is left to recommend.", "Shorten it."
+            )
+        return candidates, pool
+
+    def _listed(self, items: npt.NDArray[np.int32], log_probabilities: npt.NDArray[np.float64]) -> list[Recommendation]:
+        return [
+            Recommendation(self.data.item_ids[item], self.data.titles[item], float(np.exp(log_probability)))
+            for item, log_probability in zip(items, log_probabilities, strict=True)
+        ]
 
 
 def recommend(

@@ -1,0 +1,93 @@
+"""The Python face: both stages from a notebook or a program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from llamarec_cli.pipeline.context import Context
+from llamarec_cli.pipeline.recommend import Recommendation, Recommender
+from llamarec_cli.store.registry import Store, default_home
+
+
+class LlamaRec:
+    """A retriever and a ranker of the store, loaded once.
+
+    >>> from llamarec_cli import LlamaRec
+    >>> rec = LlamaRec.load("ml-100k")
+    >>> best = rec.recommend(["The Film 05 (1955)", "The Film 06 (1956)"], top=3)
+    >>> len(best)
+    3
+    >>> best[0].probability >= best[1].probability
+    True
+
+    With a retriever of your own, the language model ranks what that found:
+
+    >>> ranked = rec.rank(["The Film 05 (1955)"], ["The Film 07 (1957)", "The Film 30 (1980)"])
+    >>> sorted(item.title for item in ranked)
+    ['The Film 07 (1957)', 'The Film 30 (1980)']
+
+    And the first stage alone:
+
+    >>> len(rec.retrieve(["The Film 05 (1955)"], k=5))
+    5
+    """
+
+    def __init__(self, recommender: Recommender) -> None:
+        self._recommender = recommender
+
+    @classmethod
+    def load(cls, dataset: str | None = None, *, ranker: str | None = None, home: Path | None = None) -> Self:
+        """Load both stages, fetching the starter's data where nothing is named.
+
+        Args:
+            dataset: Name of the data set; the starter's by default.
+            ranker: Name of the ranker; `DATASET/smollm2-135m` by default.
+            home: The store's folder; `LLAMAREC_HOME` or the platform's by default.
+
+        Raises:
+            LlamaRecError: There is no such ranker.
+        """
+        context = Context(Store(home or default_home()), command="LlamaRec.load")
+        return cls(Recommender(context, dataset, ranker))
+
+    def recommend(self, history: Sequence[str], top: int = 10) -> list[Recommendation]:
+        """Return the best items for one history, best first.
+
+        Args:
+            history: Titles or item ids, oldest first.
+            top: Length of the list.
+
+        Raises:
+            LlamaRecError: No entry of the history is known.
+        """
+        return self._recommender.recommend(history, top).items
+
+    def recommend_many(self, histories: Sequence[Sequence[str]], top: int = 10) -> list[list[Recommendation]]:
+        """Return the best items for each of several histories."""
+        return [self.recommend(history, top) for history in histories]
+
+    def rank(self, history: Sequence[str], candidates: Sequence[str]) -> list[Recommendation]:
+        """Rank candidates of your own by the language model alone, best first.
+
+        Args:
+            history: Titles or item ids, oldest first.
+            candidates: Titles or item ids, all of which must be known.
+
+        Raises:
+            LlamaRecError: No entry of the history, or one of the candidates, is not known.
+        """
+        return self._recommender.rank(history, candidates)
+
+    def retrieve(self, history: Sequence[str], k: int = 20) -> list[Recommendation]:
+        """Return the first stage's candidates, best first; their probabilities are over these alone.
+
+        Args:
+            history: Titles or item ids, oldest first.
+            k: Number of candidates.
+
+        Raises:
+            LlamaRecError: No entry of the history is known.
+        """
+        return self._recommender.retrieve(history, k)

@@ -1,0 +1,50 @@
+"""The Python face: its docstring is its test."""
+
+import doctest
+from pathlib import Path
+
+import pytest
+
+import llamarec_cli.api
+from llamarec_cli import LlamaRec
+from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.pipeline.context import Context
+from llamarec_cli.pipeline.prepare import prepare_dataset
+from llamarec_cli.pipeline.train_ranker import train as train_ranker
+from llamarec_cli.pipeline.train_retriever import train as train_retriever
+from llamarec_cli.store.registry import Store
+
+OVERRIDES = {
+    "lrurec": {"width": 16, "blocks": 1, "max_length": 12},
+    "training": {"batch_size": 16, "epochs": 10, "validate_every": 20, "learning_rate": 0.01},
+}
+
+
+@pytest.fixture
+def trained(raw_folder: Path, store_with_base: Store) -> Store:
+    context = Context(store_with_base, command="test")
+    prepare_dataset(context, "ml-100k", raw_folder)
+    train_retriever(context, "ml-100k", overrides=OVERRIDES)
+    train_ranker(context, "ml-100k", strategy="likelihood", overrides=OVERRIDES)
+    return store_with_base
+
+
+def test_its_docstring_holds(trained: Store) -> None:
+    result = doctest.testmod(llamarec_cli.api)
+    assert result.attempted > 5
+    assert result.failed == 0
+
+
+def test_batches_homes_and_mistakes(trained: Store) -> None:
+    rec = LlamaRec.load("ml-100k", home=trained.home)
+    histories = [["The Film 05 (1955)"], ["7", "8"]]
+    assert rec.recommend_many(histories, top=2) == [rec.recommend(history, top=2) for history in histories]
+    probabilities = [item.probability for item in rec.rank(["5"], ["6", "7", "8"])]
+    assert sum(probabilities) == pytest.approx(1)
+    assert probabilities == sorted(probabilities, reverse=True)
+    with pytest.raises(LlamaRecError, match="knows none"):
+        rec.recommend(["zzz"])
+    with pytest.raises(LlamaRecError, match="does not know the candidate"):
+        rec.rank(["5"], ["zzz"])
+    with pytest.raises(AttributeError):
+        llamarec_cli.Llamarec  # noqa: B018
