@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from llamarec_cli import __version__
-from llamarec_cli.cli import bench, console, evaluate, prepare, recommend, store, train
+from llamarec_cli.cli import bench, completion, console, doctor, evaluate, prepare, recommend, store, train
 from llamarec_cli.errors import LlamaRecError
 
 
@@ -68,8 +68,10 @@ recommend.register(app)
 evaluate.register(app)
 app.add_typer(bench.app, name="bench")
 app.add_typer(store.app, name="store")
+doctor.register(app)
+completion.register(app)
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line, under its own name however it was called: completion depends on the name."""
+    app(prog_name="llamarec")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llamarec_cli.cli import console
+from llamarec_cli.cli import console, names
 from llamarec_cli.cli.session import pipeline_context
 
 if TYPE_CHECKING:
@@ -24,8 +24,12 @@ llamarec bench retriever --dataset beauty --model sasrec --json"""
 
 @app.command("retriever", epilog=_RETRIEVER_EPILOG)
 def _retriever(
-    dataset: Annotated[str, typer.Option(help="Name of the data set whose batches are used.")] = "ml-100k-1998",
-    model: Annotated[str, typer.Option(help="lrurec, sasrec, bert4rec or narm.")] = "lrurec",
+    dataset: Annotated[
+        str, typer.Option(help="Name of the data set whose batches are used.", autocompletion=names.datasets)
+    ] = "ml-100k-1998",
+    model: Annotated[
+        str, typer.Option(help="lrurec, sasrec, bert4rec or narm.", autocompletion=names.retriever_models)
+    ] = "lrurec",
     steps: Annotated[int, typer.Option(min=1, help="Training steps to time.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llamarec_cli.cli import console
+from llamarec_cli.cli import console, names
 from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.errors import UsageError
 
@@ -29,8 +29,10 @@ def register(app: typer.Typer) -> None:
 
 
 def _evaluate(
-    dataset: Annotated[str, typer.Option(help="Name of the data set.")],
-    ranker: Annotated[str | None, typer.Option(help="Checkpoint; DATASET/smollm2-135m if there is one.")] = None,
+    dataset: Annotated[str, typer.Option(help="Name of the data set.", autocompletion=names.datasets)],
+    ranker: Annotated[
+        str | None, typer.Option(help="Checkpoint; DATASET/smollm2-135m if there is one.", autocompletion=names.rankers)
+    ] = None,
     compare: Annotated[list[str] | None, typer.Option(help="A model to compare; give the option twice.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write the tables to a file: .md, .csv or .tex.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

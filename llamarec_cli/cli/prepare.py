@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llamarec_cli.cli import console
+from llamarec_cli.cli import console, names
 from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.errors import UsageError
 
@@ -30,7 +30,11 @@ def register(app: typer.Typer) -> None:
 
 def _prepare(
     name: Annotated[
-        str, typer.Argument(help="ml-100k, beauty, games, ml-100k-1998, or a name for a data set of your own.")
+        str,
+        typer.Argument(
+            help="ml-100k, beauty, games, ml-100k-1998, or a name for a data set of your own.",
+            autocompletion=names.datasets,
+        ),
     ],
     source: Annotated[
         Path | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llamarec_cli.cli import console
+from llamarec_cli.cli import console, names
 from llamarec_cli.cli.session import pipeline_context, read_text
 from llamarec_cli.data.histories import parse_history
 from llamarec_cli.errors import UsageError
@@ -45,9 +45,14 @@ def _recommend(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an output that was interrupted.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite the output.")] = False,
     dataset: Annotated[
-        str | None, typer.Option(help="Data set of the history; ml-100k-1998, the starter's, by default.")
+        str | None,
+        typer.Option(
+            help="Data set of the history; ml-100k-1998, the starter's, by default.", autocompletion=names.datasets
+        ),
     ] = None,
-    ranker: Annotated[str | None, typer.Option(help="Checkpoint; DATASET/smollm2-135m by default.")] = None,
+    ranker: Annotated[
+        str | None, typer.Option(help="Checkpoint; DATASET/smollm2-135m by default.", autocompletion=names.rankers)
+    ] = None,
     top: Annotated[int | None, typer.Option(help="Length of the list; 10 by default.", show_default=False)] = None,
     k: Annotated[
         int | None,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from llamarec_cli.cli import console
+from llamarec_cli.cli import console, names
 from llamarec_cli.cli.session import open_store
 from llamarec_cli.errors import LlamaRecError
 
@@ -18,8 +18,12 @@ app = typer.Typer(help="Look at and tidy the store.", no_args_is_help=True, rich
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")]
-_Names = Annotated[list[str] | None, typer.Argument(help="Names of artefacts; all of them by default.")]
-_Name = Annotated[str, typer.Argument(help="Name of an artefact, such as games/lrurec.")]
+_Names = Annotated[
+    list[str] | None, typer.Argument(help="Names of artefacts; all of them by default.", autocompletion=names.artefacts)
+]
+_Name = Annotated[
+    str, typer.Argument(help="Name of an artefact, such as games/lrurec.", autocompletion=names.artefacts)
+]
 
 
 @app.command("list", epilog="Examples:\n\nllamarec store list\n\nllamarec store list --json")
@@ -109,7 +113,9 @@ def _verify(names: _Names = None, as_json: _Json = False) -> None:
     "remove", epilog="Examples:\n\nllamarec store remove games/lrurec\n\nllamarec store remove games --dry-run"
 )
 def _remove(
-    names: Annotated[list[str], typer.Argument(help="Names of artefacts, such as games/lrurec.")],
+    names: Annotated[
+        list[str], typer.Argument(help="Names of artefacts, such as games/lrurec.", autocompletion=names.artefacts)
+    ],
     yes: _Yes = False,
     dry_run: _DryRun = False,
     force: Annotated[bool, typer.Option("--force", help="Remove it even if others were made from it.")] = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llamarec_cli.cli import console
+from llamarec_cli.cli import console, names
 from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.config import read_config
 from llamarec_cli.errors import UsageError, nearest
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Train one of the two stages.", no_args_is_help=True, rich_markup_mode=None)
 
-_Dataset = Annotated[str, typer.Option("--dataset", help="Name of the data set; prepared first if it is missing.")]
+_Dataset = Annotated[
+    str,
+    typer.Option(
+        "--dataset", help="Name of the data set; prepared first if it is missing.", autocompletion=names.datasets
+    ),
+]
 _Name = Annotated[str | None, typer.Option("--name", help="Name of the checkpoint, as in games/lrurec-2.")]
 _Config = Annotated[Path | None, typer.Option("--config", help="TOML file with hyper-parameters.")]
 _Seed = Annotated[int | None, typer.Option("--seed", help="Seed of initialisation, order and dropout.")]
@@ -42,7 +47,12 @@ llamarec train ranker --dataset ml-100k --strategy likelihood"""
 @app.command("retriever", epilog=_RETRIEVER_EPILOG)
 def _retriever(
     dataset: _Dataset,
-    model: Annotated[str, typer.Option(help="lrurec, sasrec, bert4rec, narm, popularity or ensemble.")] = "lrurec",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="lrurec, sasrec, bert4rec, narm, popularity or ensemble.", autocompletion=names.retriever_models
+        ),
+    ] = "lrurec",
     preset: Annotated[str, typer.Option(help="tuned, the best found, or paper, the paper's recipe.")] = "tuned",
     search: Annotated[
         bool, typer.Option("--search", help="Search the paper's grid of weight decay and dropout.")
@@ -116,13 +126,22 @@ def _retriever(
 def _ranker(
     dataset: _Dataset,
     base: Annotated[
-        str, typer.Option(help="Base model: smollm2-135m, a folder, or OWNER/MODEL of the Hugging Face Hub.")
+        str,
+        typer.Option(
+            help="Base model: smollm2-135m, a folder, or OWNER/MODEL of the Hugging Face Hub.",
+            autocompletion=names.base_models,
+        ),
     ] = "smollm2-135m",
     retriever: Annotated[
-        str | None, typer.Option(help="Checkpoint of the first stage; DATASET/lrurec by default.")
+        str | None,
+        typer.Option(help="Checkpoint of the first stage; DATASET/lrurec by default.", autocompletion=names.retrievers),
     ] = None,
     strategy: Annotated[
-        str, typer.Option(help="verbalizer, which trains an adapter, or likelihood, which needs none.")
+        str,
+        typer.Option(
+            help="verbalizer, which trains an adapter, or likelihood, which needs none.",
+            autocompletion=names.strategies,
+        ),
     ] = "verbalizer",
     signals: Annotated[
         str, typer.Option(help="What else may count in the final score: of together, following, titles; or none.")

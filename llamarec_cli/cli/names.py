@@ -1,0 +1,60 @@
+"""Names that a shell completes: what the store holds and what this program knows.
+
+Called at every press of the tab key, so nothing heavy is imported, and whatever goes wrong completes to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from llamarec_cli.cli.session import open_store
+from llamarec_cli.errors import LlamaRecError
+
+
+def artefacts(incomplete: str) -> list[str]:
+    """Complete any name in the store."""
+    return _beginning(incomplete, _in_store(""))
+
+
+def datasets(incomplete: str) -> list[str]:
+    """Complete a data set: of the store, or known to this program."""
+    from llamarec_cli.data.catalogue import CATALOGUE
+
+    return _beginning(incomplete, [*CATALOGUE, *_in_store("dataset")])
+
+
+def retrievers(incomplete: str) -> list[str]:
+    """Complete a checkpoint of the first stage."""
+    return _beginning(incomplete, _in_store("retriever"))
+
+
+def rankers(incomplete: str) -> list[str]:
+    """Complete a checkpoint of the second stage."""
+    return _beginning(incomplete, _in_store("ranker"))
+
+
+def base_models(incomplete: str) -> list[str]:
+    """Complete a base model."""
+    return _beginning(incomplete, ["smollm2-135m", *_in_store("base-model")])
+
+
+def retriever_models(incomplete: str) -> list[str]:
+    """Complete the name of a retriever's architecture."""
+    return _beginning(incomplete, ["lrurec", "sasrec", "bert4rec", "narm", "popularity", "ensemble"])
+
+
+def strategies(incomplete: str) -> list[str]:
+    """Complete a way to read the language model."""
+    return _beginning(incomplete, ["verbalizer", "likelihood"])
+
+
+def _in_store(kind: str) -> list[str]:
+    try:
+        found = open_store().artefacts()
+    except (LlamaRecError, OSError):
+        return []
+    return [one.manifest.name for one in found if not kind or one.manifest.kind == kind]
+
+
+def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
+    return sorted({name for name in names if name.startswith(incomplete)})

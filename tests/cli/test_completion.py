@@ -1,0 +1,108 @@
+"""The scripts in `completions`, and what they complete, in real shells where they are installed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from llamarec_cli.cli import names
+from llamarec_cli.cli.app import app
+from llamarec_cli.data.catalogue import CATALOGUE
+from llamarec_cli.ranking.base_models import BASE_MODELS
+from llamarec_cli.ranking.signals import LANGUAGE_MODEL
+from llamarec_cli.retrieval.models import RETRIEVERS
+from llamarec_cli.store.manifest import Kind, Manifest
+from llamarec_cli.store.registry import Store
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = {"bash": "llamarec.bash", "zsh": "_llamarec", "fish": "llamarec.fish"}
+
+
+@pytest.mark.parametrize("shell", SCRIPTS)
+def test_the_scripts_are_what_the_command_prints(shell: str) -> None:
+    printed = CliRunner().invoke(app, ["completion", shell]).stdout
+    assert (ROOT / "completions" / SCRIPTS[shell]).read_text() == printed, f"llamarec completion {shell}"
+
+
+def test_lists_that_are_written_down_twice_agree() -> None:
+    assert set(names.retriever_models("")) == set(RETRIEVERS)
+    assert set(names.strategies("")) == {str(signal) for signal in LANGUAGE_MODEL}
+    assert set(names.base_models("smol")) == set(BASE_MODELS)
+    assert set(names.datasets("")) >= set(CATALOGUE)
+
+
+def make(store: Store, name: str, kind: Kind) -> None:
+    with store.stage(Manifest(name, kind, config={}, parents={}, metrics={}, command="test")) as folder:
+        (folder / "x.safetensors").write_bytes(b"")
+
+
+@pytest.fixture
+def environment(store: Store, tmp_path: Path) -> dict[str, str]:
+    """A shell that finds `llamarec`, and a store with something in it."""
+    make(store, "myshop", Kind.DATASET)
+    make(store, "myshop/lrurec", Kind.RETRIEVER)
+    command = tmp_path / "bin" / "llamarec"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m llamarec_cli "$@"\n')
+    command.chmod(0o755)
+    return {
+        **os.environ,
+        "PATH": f"{command.parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(tmp_path),
+    }
+
+
+WORDS = {
+    "bash": """
+source {script}
+COMP_WORDS=({words}); COMP_CWORD={last}
+_llamarec_completion llamarec
+printf '%s\\n' "${{COMPREPLY[@]}}"
+""",
+    "zsh": """
+autoload -Uz compinit; compinit -u
+compdef() {{ }}; _arguments() {{ print -l -- "$@" }}; _describe() {{ print -l -- ${{(P)2}} }}; _files() {{ }}
+source {script}
+words=({words}); CURRENT={last_from_1}
+_llamarec_completion
+""",
+    "fish": """
+source {script}
+complete --do-complete "{line}"
+""",
+}
+
+
+@pytest.mark.parametrize("shell", SCRIPTS)
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["llamarec", "eval"], "evaluate"),
+        (["llamarec", "train", "retriever", "--dataset", "my"], "myshop"),
+        (["llamarec", "train", "ranker", "--dataset", "myshop", "--retriever", "my"], "myshop/lrurec"),
+        (["llamarec", "store", "show", "myshop/"], "myshop/lrurec"),
+    ],
+)
+def test_real_shells_complete(environment: dict[str, str], shell: str, typed: list[str], expected: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    program = WORDS[shell].format(
+        script=ROOT / "completions" / SCRIPTS[shell],
+        words=" ".join(typed),
+        last=len(typed) - 1,
+        last_from_1=len(typed),
+        line=" ".join(typed),
+    )
+    result = subprocess.run([shell, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
+    assert expected in result.stdout, result.stderr
+
+
+def test_a_store_that_cannot_be_read_completes_to_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LLAMAREC_HOME", str(tmp_path / "file" / "home"))
+    assert names.artefacts("") == []
