@@ -11,7 +11,7 @@ from llamarec_cli.cli import console
 
 _EPILOG = """Examples:
 
-llamarec completion bash > ~/.local/share/bash-completion/completions/llamarec
+llamarec completion zsh > ~/.zfunc/_llamarec
 
 llamarec completion fish > ~/.config/fish/completions/llamarec.fish"""
 

@@ -20,7 +20,7 @@ _EPILOG = """Examples:
 
 llamarec evaluate --dataset ml-100k
 
-llamarec evaluate --dataset beauty --compare lrurec --compare sasrec --output beauty.md"""
+llamarec evaluate --dataset beauty --output beauty.md"""
 
 
 def register(app: typer.Typer) -> None:

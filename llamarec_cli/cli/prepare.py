@@ -20,7 +20,7 @@ _EPILOG = """Examples:
 
 llamarec prepare ml-100k-1998
 
-llamarec prepare myshop --interactions log.csv.gz --items catalog.csv --min-rating 4"""
+llamarec prepare myshop --interactions log.csv.gz --items catalog.csv"""
 
 
 def register(app: typer.Typer) -> None:

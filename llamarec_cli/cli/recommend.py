@@ -21,7 +21,7 @@ llamarec recommend --history hist.json
 
 echo '["Alien (1979)", "Brazil"]' | llamarec recommend --history - --top 5 --json
 
-llamarec recommend --dataset games --input users.jsonl --output recs.jsonl --resume"""
+llamarec recommend --dataset games --input users.jsonl --output recs.jsonl"""
 
 
 def register(app: typer.Typer) -> None:
