@@ -1,13 +1,14 @@
-"""Configuration: dataclasses from defaults, a TOML file and flags, in rising order of precedence.
+"""Configuration: dataclasses from defaults, a TOML file, variables and flags, in rising order of precedence.
 
 The dataclasses themselves stand beside the model they configure; their fields are the keys of the file.
 """
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,19 +21,61 @@ Config = TypeVar("Config")
 TABLES = ("lrurec", "sasrec", "bert4rec", "narm", "popularity", "ensemble", "training", "ranker")
 
 
-def read_config(path: Path | None) -> dict[str, dict[str, Any]]:
-    """Read a TOML configuration file into its tables; a table that is not there is empty.
+@dataclass
+class Settings:
+    """What the user set, by table and key, and by which means.
+
+    Attributes:
+        tables: Values; a table in which nothing is set is empty.
+        sources: For each `table.key` that is set: the file, the variable or `flag`.
+    """
+
+    tables: dict[str, dict[str, Any]]
+    sources: dict[str, str]
+
+    def give(self, table: str, **flags: Any) -> None:
+        """Lay flags over a table; those that are None were not given."""
+        for key, value in flags.items():
+            if value is not None:
+                self.tables[table][key] = value
+                self.sources[f"{table}.{key}"] = "flag"
+
+
+def read_settings(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read a TOML configuration file, and over it the variables `LLAMAREC_TABLE_KEY`.
 
     Args:
         path: The file, or None for no file.
+        environment: Variables, such as `LLAMAREC_TRAINING_SEED=7`; values are written as in the file.
 
     Raises:
         LlamaRecError: The file is missing, unreadable or not TOML.
         UsageError: It holds something else than the known tables.
     """
-    tables: dict[str, dict[str, Any]] = {table: {} for table in TABLES}
-    if path is None:
-        return tables
+    settings = Settings({table: {} for table in TABLES}, {})
+    for table, values in (_read_file(path) if path else {}).items():
+        settings.tables[table] |= values
+        settings.sources |= dict.fromkeys((f"{table}.{key}" for key in values), str(path))
+    for variable, text in sorted(environment.items()):
+        for table in TABLES:
+            prefix = f"LLAMAREC_{table.upper()}_"
+            if variable.startswith(prefix):
+                key = variable.removeprefix(prefix).lower()
+                settings.tables[table][key] = _parsed(text)
+                settings.sources[f"{table}.{key}"] = variable
+    return settings
+
+
+def _parsed(text: str) -> Any:
+    """Return the value of a variable: what TOML makes of it, else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _read_file(path: Path) -> dict[str, dict[str, Any]]:
+    tables: dict[str, dict[str, Any]] = {}
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -45,7 +88,7 @@ def read_config(path: Path | None) -> dict[str, dict[str, Any]]:
             "Write tables and keys, such as [training] and epochs = 100.",
         ) from error
     for name, table in document.items():
-        if name not in tables:
+        if name not in TABLES:
             raise UsageError(
                 f"{path} holds {name}, which is no table of a configuration: {nearest(name, TABLES)}",
                 f"The tables are {', '.join(f'[{table}]' for table in TABLES)}.",

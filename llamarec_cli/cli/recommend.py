@@ -19,7 +19,7 @@ _EPILOG = """Examples:
 
 llamarec recommend --history hist.json
 
-echo '["Alien (1979)", "Brazil"]' | llamarec recommend --history - --top 5 --json
+echo '["Alien (1979)"]' | llamarec recommend --history - --top 5 --json
 
 llamarec recommend --dataset games --input users.jsonl --output recs.jsonl"""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,13 +18,18 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def pipeline_context(*, auto: bool = True) -> Iterator[Context]:
-    """Yield what verbs of the pipeline are given, with progress shown while the block runs."""
+def pipeline_context(*, auto: bool = True, sources: Mapping[str, str] | None = None) -> Iterator[Context]:
+    """Yield what verbs of the pipeline are given, with progress shown while the block runs.
+
+    Args:
+        auto: Whether missing steps are taken.
+        sources: Where each setting came from that is not a default.
+    """
     from llamarec_cli.pipeline.context import Context
 
     command = shlex.join(["llamarec", *sys.argv[1:]])
     with console.progress() as report:
-        yield Context(open_store(), command, report, console.say, console.warn, auto)
+        yield Context(open_store(), command, report, console.say, console.warn, auto, sources or {})
 
 
 def open_store() -> Store:

@@ -76,9 +76,12 @@ def _show(name: _Name, as_json: _Json = False) -> None:
         f"{name}: {artefact.manifest.kind}, {console.size(artefact.manifest.bytes)}, in {artefact.path}",
         f"made by: {artefact.manifest.command}",
     )
+    set_by = manifest["config"].pop("set_by", {})
     for part in ("config", "parents", "metrics", "versions"):
         if manifest[part]:
             console.print_lines(f"{part}:", *_indented(manifest[part]))
+    if set_by:
+        console.print_lines("set by the user, all else by default:", *(f"  {key}: {by}" for key, by in set_by.items()))
 
 
 @app.command("path", epilog="Examples:\n\nllamarec store path games\n\nls $(llamarec store path games/lrurec)")

@@ -9,7 +9,7 @@ import typer
 
 from llamarec_cli.cli import console, names
 from llamarec_cli.cli.session import pipeline_context
-from llamarec_cli.config import read_config
+from llamarec_cli.config import read_settings
 from llamarec_cli.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -85,9 +85,10 @@ def _retriever(
             "Interrupt a search whenever you like; the same command goes on with it.",
         )
 
-    overrides = read_config(config)
-    overrides["training"] |= _given(seed=seed)
-    with pipeline_context(auto=not no_auto) as context:
+    settings = read_settings(config)
+    settings.give("training", seed=seed)
+    overrides = settings.tables
+    with pipeline_context(auto=not no_auto, sources=settings.sources) as context:
         if search:
             artefact = search_grid(
                 context, dataset, model=model, name=name, preset=Preset(preset), overrides=overrides, replace=replace
@@ -168,14 +169,14 @@ def _ranker(
     from llamarec_cli.pipeline.train_ranker import train
 
     trains = {"preset": preset, "quantize": quantize, "max-examples": max_examples, "max-minutes": max_minutes}
-    if strategy == "likelihood" and (given := _given(**trains)):
-        raise UsageError(
-            f"--{next(iter(given))} is about training, and --strategy likelihood trains nothing.", "Leave it out."
-        )
-    overrides = read_config(config)
-    overrides["training"] |= _given(seed=seed)
-    overrides["ranker"] |= _given(seed=seed, max_examples=max_examples)
-    with pipeline_context(auto=not no_auto) as context:
+    given = [name for name, value in trains.items() if value is not None]
+    if strategy == "likelihood" and given:
+        raise UsageError(f"--{given[0]} is about training, and --strategy likelihood trains nothing.", "Leave it out.")
+    settings = read_settings(config)
+    settings.give("training", seed=seed)
+    settings.give("ranker", seed=seed, max_examples=max_examples)
+    overrides = settings.tables
+    with pipeline_context(auto=not no_auto, sources=settings.sources) as context:
         artefact = train(
             context,
             dataset,
@@ -232,11 +233,6 @@ def _show_trials(trials: list[dict[str, Any]]) -> None:
         for trial in sorted(trials, key=lambda trial: (-trial["steps"], -trial["recall"]))
     ]
     console.print_table("Search, best validation of each", [*figures, ""], rows, numeric=figures)
-
-
-def _given(**flags: Any) -> dict[str, Any]:
-    """Return the flags that were given; they win over the file."""
-    return {name: value for name, value in flags.items() if value is not None}
 
 
 def _heading(artefact: Artefact) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 
@@ -27,6 +27,7 @@ class Context:
         say: What happens now, such as a step that is taken because its result was missing.
         warn: What the user should know about the result.
         auto: Whether missing steps are taken; else they are refused.
+        sources: Where each setting came from that is not a default, by `table.key`.
     """
 
     store: Store
@@ -35,6 +36,11 @@ class Context:
     say: Callable[[str], None] = _say_nothing
     warn: Callable[[str], None] = _say_nothing
     auto: bool = True
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def set_by(self, *tables: str) -> dict[str, str]:
+        """Return where the settings of some tables came from, for manifests; what is not in it is a default."""
+        return {key: source for key, source in self.sources.items() if key.split(".")[0] in tables}
 
     def take_step(self, missing: str, step: str) -> None:
         """Say that a missing step is taken, or refuse.

@@ -235,6 +235,7 @@ def _columns(retrievers: Sequence[Artefact]) -> dict[str, str]:
     for artefact in retrievers:
         config = json.loads(json.dumps(artefact.manifest.config))
         config.get("training", {}).pop("seed", None)
+        config.pop("set_by", None)
         alike.setdefault(json.dumps(config, sort_keys=True), []).append(artefact.manifest.name)
     columns: dict[str, str] = {}
     for names in alike.values():

@@ -140,6 +140,7 @@ def train(
         kind=Kind.RANKER,
         config={
             **training,
+            "set_by": context.set_by("ranker"),
             "strategy": str(model),
             "dataset": dataset,
             "base": base,

@@ -163,7 +163,11 @@ def keep_trained(
         plan.name,
         trained,
         plan.data,
-        config={"training": asdict(plan.training), "dataset": plan.dataset},
+        config={
+            "training": asdict(plan.training),
+            "dataset": plan.dataset,
+            "set_by": context.set_by(plan.row.name, "training"),
+        },
         parents={plan.dataset: plan.parent.manifest.digest},
         metrics={
             "steps": state.validations[-1].step,
@@ -201,7 +205,7 @@ def _fit(context: Context, plan: Plan, overrides: Overrides, replace: bool) -> A
         plan.name,
         fitted,
         plan.data,
-        config={"dataset": plan.dataset},
+        config={"dataset": plan.dataset, "set_by": context.set_by(plan.row.name)},
         parents=parents,
         metrics={"minutes": round((time.monotonic() - began) / 60, 1)},
         replace=replace,
