@@ -25,5 +25,5 @@ def test_twenty_candidates_run_from_a_to_t() -> None:
 
 
 def test_more_candidates_than_letters_are_refused() -> None:
-    with pytest.raises(ValueError, match="27 candidates"):
+    with pytest.raises(ValueError, match="53 candidates"):
         render_prompt(["x"], ["y"] * (len(LABELS) + 1))
