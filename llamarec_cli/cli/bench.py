@@ -1,14 +1,16 @@
-"""`llamarec bench retriever`."""
+"""`llamarec bench latency` and `llamarec bench retriever`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llamarec_cli.cli import console, names
 from llamarec_cli.cli.session import pipeline_context
+from llamarec_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from llamarec_cli.pipeline.machine import Machine
@@ -20,6 +22,67 @@ _RETRIEVER_EPILOG = """Examples:
 llamarec bench retriever --dataset ml-100k-1998
 
 llamarec bench retriever --dataset beauty --model sasrec --json"""
+
+
+_LATENCY_EPILOG = """Examples:
+
+llamarec bench latency --plot figure-3.svg
+
+llamarec bench latency --architecture llama-2-7b --lengths 20 --json"""
+
+
+@app.command("latency", epilog=_LATENCY_EPILOG)
+def _latency(
+    base: Annotated[
+        str, typer.Option(help="Base model: a known name, a folder, or OWNER/MODEL.", autocompletion=names.base_models)
+    ] = "smollm2-135m",
+    architecture: Annotated[
+        str | None, typer.Option(help="smollm2-135m, tinyllama-1.1b or llama-2-7b, with random weights.")
+    ] = None,
+    strategies: Annotated[
+        str, typer.Option(help="Which of verbalizer, pointwise, generate-letters, generate-titles.")
+    ] = "verbalizer,pointwise,generate-letters,generate-titles",
+    lengths: Annotated[str, typer.Option(help="Tokens of a title.")] = "5,10,15,20,25,30,35,40",
+    repeats: Annotated[int, typer.Option(min=1, help="Measurements of each point; titles are generated once.")] = 3,
+    plot: Annotated[Path | None, typer.Option(help="Draw the paper's Figure 3: a .png or .svg file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Time the ranking of one user, in one forward pass and by generation, over the length of titles.
+
+    20 items of history, 20 candidates, made-up titles. Generation runs to its limit, all titles together.
+    """
+    from llamarec_cli.evaluation.latency import plot_latency
+    from llamarec_cli.pipeline.bench_latency import bench_latency
+
+    if plot is not None and plot.suffix not in (".png", ".svg"):
+        raise UsageError(f"{plot} must end in .png or .svg.", "Change --plot.")
+    if not all(length.strip().isdigit() for length in lengths.split(",")):
+        raise UsageError(f"--lengths must be numbers, as in 5,10,20, not {lengths}.", "llamarec bench latency --help")
+    with pipeline_context() as context:
+        result = bench_latency(
+            context,
+            base=base,
+            architecture=architecture,
+            strategies=strategies.split(","),
+            title_lengths=[int(length) for length in lengths.split(",")],
+            repeats=repeats,
+        )
+    where = f"{result.model} in {result.precision}; {describe_machine(result.machine)}"
+    if plot is not None:
+        plot_latency(result.points, where, plot)
+        console.say(f"Wrote {plot}.")
+    if as_json:
+        console.print_json({"environment": result.environment(), "points": [asdict(point) for point in result.points]})
+        return
+    measured = list(dict.fromkeys(point.strategy for point in result.points))
+    by_length: dict[int, list[str]] = {}
+    for point in result.points:
+        text = f"{point.median_seconds:.2f}" + (f" ± {point.spread / 2:.2f}" if point.repeats > 1 else "")
+        by_length.setdefault(point.title_length, [str(point.title_length)]).append(text)
+    columns = ["tokens a title", *measured]
+    title = "Seconds for one user, 20 items of history, 20 candidates; median, half of the range"
+    console.print_table(title, columns, list(by_length.values()), numeric=columns)
+    console.print_lines(where)
 
 
 @app.command("retriever", epilog=_RETRIEVER_EPILOG)

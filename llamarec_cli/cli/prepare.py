@@ -133,7 +133,7 @@ def _show_own(name: str, data: PreparedData, report: ImportReport) -> None:
     usable = report.rows - report.bad_rows - report.low_rated - report.repeated
     lost = [("bad rows", report.bad_rows), ("rated too low", report.low_rated), ("repeated", report.repeated)]
     console.print_table(
-        f"{name}, columns: {', '.join(f'{column} as {role}' for role, column in report.columns.items())}",
+        name,
         ["", "count"],
         [
             ["rows read", f"{report.rows:,}"],
@@ -146,6 +146,7 @@ def _show_own(name: str, data: PreparedData, report: ImportReport) -> None:
         ],
         numeric=["count"],
     )
+    console.say("Columns: " + ", ".join(f"{column} as {role}" for role, column in report.columns.items()) + ".")
     for example in report.examples:
         console.say(f"Bad row: {example}.")
     console.say(f"Next: llamarec train ranker --dataset {name}")

@@ -11,6 +11,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -119,9 +120,14 @@ class Evaluation:
     comparison: Comparison | None
     ablation: Ablation | None
 
-    def metrics(self, model: str) -> list[dict[str, dict[str, float]]]:
-        """Return the metrics of each run of a model over all users and over the valid ones."""
-        return [{"all": all_metrics(ranks), "valid": all_metrics(ranks[self.valid])} for ranks in self.runs[model]]
+    def metrics(self, model: str) -> dict[str, Any]:
+        """Return the mean metrics of a model over all users and over the valid ones, and those of each run."""
+        runs = [{"all": all_metrics(ranks), "valid": all_metrics(ranks[self.valid])} for ranks in self.runs[model]]
+        means = {
+            subset: {metric: fmean(run[subset][metric] for run in runs) for metric in runs[0][subset]}
+            for subset in ("all", "valid")
+        }
+        return {**means, "runs": runs}
 
 
 def evaluate(

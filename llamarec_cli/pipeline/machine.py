@@ -54,8 +54,8 @@ def measure_machine() -> Machine:
     )
 
 
-def median_ms(work: Callable[[], object], repeats: int, warm_up: int = 2) -> float:
-    """Return the median time of a piece of work, in milliseconds, with the device waited for."""
+def times_ms(work: Callable[[], object], repeats: int, warm_up: int = 2) -> list[float]:
+    """Return the times of a piece of work in milliseconds, after some that do not count, with the device waited for."""
     times = []
     for index in range(warm_up + repeats):
         _wait()
@@ -64,7 +64,12 @@ def median_ms(work: Callable[[], object], repeats: int, warm_up: int = 2) -> flo
         _wait()
         if index >= warm_up:
             times.append(1000 * (time.perf_counter() - began))
-    return statistics.median(times)
+    return times
+
+
+def median_ms(work: Callable[[], object], repeats: int, warm_up: int = 2) -> float:
+    """Return the median of `times_ms`."""
+    return statistics.median(times_ms(work, repeats, warm_up))
 
 
 def peak_memory(work: Callable[[], object]) -> int | None:

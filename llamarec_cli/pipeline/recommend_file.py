@@ -121,7 +121,7 @@ def _run(
             record["user"] = entry.user
         try:
             found = recommender.recommend(parse_history(entry.history, f"line {entry.line}"), top)
-            record |= {"items": found.as_json(), "unknown": found.unknown}
+            record |= {"dataset": found.dataset, "items": found.as_json(), "unknown": found.unknown}
         except LlamaRecError as error:
             record["error"] = error.sentence
             errors += 1
@@ -238,7 +238,7 @@ def _finish(partial: Path, output: Path) -> None:
     partial.unlink()
 
 
-_COLUMNS = ("line", "user", "items", "unknown", "error")
+_COLUMNS = ("line", "user", "dataset", "items", "unknown", "error")
 
 
 def _write_csv(records: IO[str], path: Path) -> None:

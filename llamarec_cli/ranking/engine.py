@@ -33,23 +33,25 @@ class CandidateScorer(Protocol):
 
 
 class PromptEncoder:
-    """From item ids to token ids: cuts titles at 32 tokens, keeps the last 20 items, renders, tokenises.
+    """From item ids to token ids: cuts titles, keeps the last 20 items, renders, tokenises.
 
     Args:
         tokenizer: The base model's.
         titles: Title of each item id.
+        max_title_tokens: Where longer titles are cut.
     """
 
-    def __init__(self, tokenizer: Any, titles: Sequence[str]) -> None:
+    def __init__(self, tokenizer: Any, titles: Sequence[str], max_title_tokens: int = MAX_TITLE_TOKENS) -> None:
         self.tokenizer = tokenizer
+        self._max_title_tokens = max_title_tokens
         self._titles = titles
         self._short: dict[int, str] = {}
         self._labels, self.label_ids = choose_labels(tokenizer)
 
     def title(self, item: int) -> str:
-        """Return an item's title, cut at `MAX_TITLE_TOKENS` tokens."""
+        """Return an item's title, cut if it is too long."""
         if item not in self._short:
-            self._short[item] = cut_title(self.tokenizer, self._titles[item])
+            self._short[item] = cut_title(self.tokenizer, self._titles[item], self._max_title_tokens)
         return self._short[item]
 
     def encode(self, history: Sequence[int], candidates: Sequence[int]) -> list[int]:
@@ -74,12 +76,12 @@ class PromptEncoder:
         return ids
 
 
-def cut_title(tokenizer: Any, title: str) -> str:
-    """Return a title without what lies beyond its first 32 tokens, counted without special tokens."""
+def cut_title(tokenizer: Any, title: str, tokens: int = MAX_TITLE_TOKENS) -> str:
+    """Return a title without what lies beyond its first tokens, counted without special ones."""
     ids = tokenizer.encode(title, add_special_tokens=False)
-    if len(ids) <= MAX_TITLE_TOKENS:
+    if len(ids) <= tokens:
         return title
-    cut: str = tokenizer.decode(ids[:MAX_TITLE_TOKENS], skip_special_tokens=True)
+    cut: str = tokenizer.decode(ids[:tokens], skip_special_tokens=True)
     # A character that was cut in the middle of its bytes decodes to the replacement character.
     return cut.rstrip("\ufffd").strip()
 

@@ -74,3 +74,34 @@ def render_list(history: Sequence[str]) -> tuple[str, str]:
     """
     lines = "".join(f"{number}. {title}\n" for number, title in enumerate(history, start=1))
     return f"{LIST_HEADING}\n{lines}{len(history) + 1}.", " "
+
+
+def render_generation_prompt(history: Sequence[str], candidates: Sequence[str], *, letters: bool) -> str:
+    """Return a prompt whose answer is the whole ranked list, as letters or as titles, for the generating baselines.
+
+    Args:
+        history: Titles, oldest first.
+        candidates: Titles to choose from.
+        letters: Whether the list is one of index letters.
+    """
+    wanted = "the index letters, separated by commas" if letters else "one title a line"
+    body = render_prompt(history, candidates).partition("### Input:\n")[2]
+    return (
+        "### Instruction:\n"
+        "Given user history in chronological order, rank all items of the candidate pool, the best recommendation "
+        f"first: {wanted}.\n\n### Input:\n{body}"
+    )
+
+
+def render_pointwise_prompt(history: Sequence[str], candidate: str) -> str:
+    """Return a prompt whose answer is yes or no, for the pointwise baseline.
+
+    Args:
+        history: Titles, oldest first.
+        candidate: The title asked about.
+    """
+    numbered = _SEPARATOR.join(f"({number}) {title}" for number, title in enumerate(history, start=1))
+    return (
+        "### Instruction:\nGiven user history in chronological order, tell whether the user will like the item, "
+        f"Yes or No.\n\n### Input:\nUser history: {numbered};{_SEPARATOR}Item: {candidate}\n\n### Response:\n"
+    )

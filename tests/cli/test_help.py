@@ -1,55 +1,15 @@
 """Every command's help ends with examples, and every example is a command that exists with options that exist."""
 
-import re
-import shlex
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
-import typer
+from command_lines import COMMANDS, check, llamarec_calls
 from typer.testing import CliRunner
 
 from llamarec_cli.cli.app import app
 
 
-def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from commands(command, (*path, name))
-        else:
-            yield (*path, name), command
-
-
-ROOT = typer.main.get_command(app)
-ALL = dict(commands(ROOT))
-
-
-def llamarec_calls(text: str) -> list[list[str]]:
-    """Find calls of llamarec in shell text: behind a pipe, inside $( ), before a redirection or a comment."""
-    calls = []
-    for line in text.splitlines():
-        for part in re.split(r"\||&&|\$\(|;", re.split(r"\s#\s", line)[0]):
-            words = shlex.split(part.split(">")[0].rstrip(") "))
-            if words[:1] == ["llamarec"] and len(words) > 1:
-                calls.append(words[1:])
-    return calls
-
-
-def check(call: list[str]) -> None:
-    """Parse a call with the very parser of the command line, without running it."""
-    group, words = ROOT, list(call)
-    while hasattr(group, "commands"):
-        if words[0].startswith("--"):  # an option of the root, such as --version
-            assert any(words[0] in parameter.opts for parameter in group.params), words
-            return
-        assert words[0] in group.commands, f"there is no command {words[0]}"
-        group = group.commands[words.pop(0)]
-    group.make_context(group.name, words, resilient_parsing=False)
-
-
-@pytest.mark.parametrize("path", ALL, ids=" ".join)
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_help_ends_with_two_examples_at_least(path: tuple[str, ...]) -> None:
-    examples = ALL[path].epilog
+    examples = COMMANDS[path].epilog
     assert "Examples:" in CliRunner().invoke(app, [*path, "--help"]).stdout
     # The help wraps lines beyond that, and what is copied from it would break.
     assert max(map(len, examples.splitlines())) <= 78

@@ -105,14 +105,14 @@ def test_the_whole_path(raw_folder: Path, store_with_base: Store, config: str, t
     assert evaluated["users"] == 60
     assert set(evaluated["models"]) == {"lrurec", "verbalizer", "llamarec"}
     share = evaluated["valid_users"] / evaluated["users"]
-    for (figures,) in evaluated["models"].values():
+    for figures in evaluated["models"].values():
         for metric, figure in figures["all"].items():
             assert figure == pytest.approx(figures["valid"][metric] * share)
 
     assert evaluated["comparison"]["one"] == "llamarec"
     ablation = evaluated["ablation"]
     assert ablation["chosen"] == ranker["fusion"]["chosen"]
-    retriever = evaluated["models"]["lrurec"][0]["valid"]["ndcg@10"]
+    retriever = evaluated["models"]["lrurec"]["valid"]["ndcg@10"]
     for row in ablation["rows"]:
         assert row["gain"]["mean"] == pytest.approx(row["test"] - retriever)
     # The second time nothing is run again.
@@ -165,7 +165,7 @@ def test_retrievers_side_by_side(raw_folder: Path, home: Path, config: str, tmp_
     assert set(evaluated["models"]) == {"lrurec", "sasrec"}
     differences = evaluated["comparison"]["differences"]
     for metric, found in differences.items():
-        expected = evaluated["models"]["sasrec"][0]["all"][metric] - evaluated["models"]["lrurec"][0]["all"][metric]
+        expected = evaluated["models"]["sasrec"]["all"][metric] - evaluated["models"]["lrurec"]["all"][metric]
         assert found["mean"] == pytest.approx(expected)
         assert found["low"] <= found["mean"] <= found["high"]
     run("evaluate", "--dataset", "ml-100k", "--output", str(tmp_path / "table.md"))
@@ -218,7 +218,7 @@ def test_runs_that_differ_in_their_seed_alone_share_a_column(raw_folder: Path, h
     run("train", "retriever", "--dataset", "ml-100k", "--model", "popularity")
     run("train", "retriever", "--dataset", "ml-100k", "--model", "ensemble", "--config", config)
     evaluated = as_json("evaluate", "--dataset", "ml-100k")
-    runs = {model: len(of_model) for model, of_model in evaluated["models"].items()}
+    runs = {model: len(of_model["runs"]) for model, of_model in evaluated["models"].items()}
     assert runs == {"lrurec": 3, "lrurec-paper": 1, "popularity": 1, "ensemble": 1}
     assert " ± " in run("evaluate", "--dataset", "ml-100k").stdout
 
@@ -271,3 +271,20 @@ def test_a_log_of_one_s_own(home: Path, tmp_path: Path, config: str) -> None:
     nothing = run("prepare", "tiny", *prepare[2:], "--min-count", "100", code=1)
     assert "lower the 100 with --min-count" in nothing.stderr
     assert "line 242" in run(*prepare, "--strict", code=1).stderr
+
+
+def test_bench_latency(store_with_base: Store, tmp_path: Path) -> None:
+    bench = ("bench", "latency", "--lengths", "1,2", "--repeats", "1", "--strategies")
+    figure = tmp_path / "figure.svg"
+    measured = as_json(*bench, "verbalizer,generate-letters,generate-titles", "--plot", str(figure))
+    assert [(point["title_length"], point["strategy"]) for point in measured["points"]] == [
+        (length, strategy) for length in (1, 2) for strategy in ("verbalizer", "generate-letters", "generate-titles")
+    ]
+    assert all(point["median_seconds"] > 0 for point in measured["points"])
+    assert measured["environment"]["precision"] in ("bfloat16", "float32")
+    assert "<svg" in figure.read_text()
+    assert "tokens a title" in run(*bench, "verbalizer").stdout
+    run(*bench, "verbalizer", "--architecture", "llama-2-70b", code=2)
+    run(*bench, "generate", code=2)
+    run("bench", "latency", "--lengths", "five", code=2)
+    run("bench", "latency", "--plot", "figure.pdf", code=2)

@@ -1,0 +1,150 @@
+"""Other ways to let a language model rank, as baselines: what the verbalizer is faster than.
+
+- *generate-titles*: greedy generation of the ranked list as titles, as PALR does (paper, sections 2.2 and 4.2.3); it
+  ends when the response is longer than all titles together.
+- *generate-letters*: greedy generation of the index letters in order.
+- *pointwise*: one forward pass for each candidate, yes against no, as TALLRec does.
+
+All rank by order and return log-probabilities that decrease along it, so that they can stand where a verbalizer stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from llamarec_cli.ranking.engine import PromptEncoder, head_of, last_hidden
+from llamarec_cli.ranking.fusion import log_softmax
+from llamarec_cli.ranking.prompt import LABELS, MAX_HISTORY, render_generation_prompt, render_pointwise_prompt
+from llamarec_cli.ranking.verbalizer import label_token_ids
+
+
+class Strategy(StrEnum):
+    """Ways to read a language model."""
+
+    VERBALIZER = "verbalizer"
+    LIKELIHOOD = "likelihood"
+    GENERATE_TITLES = "generate-titles"
+    GENERATE_LETTERS = "generate-letters"
+    POINTWISE = "pointwise"
+
+
+class GenerateTitles:
+    """Ranks by generating the titles.
+
+    Args:
+        model: A transformers causal language model in evaluation mode.
+        encoder: The base model's tokenizer and titles.
+        to_the_end: Whether to generate to the limit even if the model ends sooner, for measurements: an untrained model
+            ends where it likes, a trained one when all titles are written.
+
+    Attributes:
+        unparsed: Lines generated so far that named no candidate.
+    """
+
+    def __init__(self, model: Any, encoder: PromptEncoder, *, to_the_end: bool = False) -> None:
+        self.model, self.encoder, self.to_the_end = model, encoder, to_the_end
+        self.unparsed = 0
+
+    def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Return log-probabilities that fall along the generated list; candidates that are not in it come last."""
+        titles = [self.encoder.title(int(item)) for item in candidates]
+        limit = sum(len(self.encoder.tokenizer.encode(f"{title}\n", add_special_tokens=False)) for title in titles)
+        prompt = render_generation_prompt(self._recent(history), titles, letters=False)
+        text = generate(self.model, self.encoder.tokenizer, prompt, limit, to_the_end=self.to_the_end)
+        places = {_plain(title): place for place, title in reversed(list(enumerate(titles)))}
+        lines = [_plain(re.sub(r"^\s*(\(?\w\)|\d+[.)])\s*", "", line)) for line in text.splitlines() if line.strip()]
+        found = [places[line] for line in lines if line in places]
+        self.unparsed += len(lines) - len(found)
+        return _scores(found, len(titles))
+
+    def _recent(self, history: Sequence[int]) -> list[str]:
+        return [self.encoder.title(int(item)) for item in history[-MAX_HISTORY:]]
+
+
+class GenerateLetters(GenerateTitles):
+    """Ranks by generating the index letters in order."""
+
+    def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Return log-probabilities that fall along the generated letters; candidates without one come last."""
+        titles = [self.encoder.title(int(item)) for item in candidates]
+        prompt = render_generation_prompt(self._recent(history), titles, letters=True)
+        # A letter and what parts it from the next one, a comma and perhaps a space of its own.
+        text = generate(self.model, self.encoder.tokenizer, prompt, 3 * len(candidates), to_the_end=self.to_the_end)
+        letters = re.findall(r"[A-Za-z]+", text)
+        places = {label: place for place, label in enumerate(LABELS[: len(candidates)])}
+        found = [places[letter] for letter in letters if letter in places]
+        self.unparsed += len(letters) - len(found)
+        return _scores(found, len(titles))
+
+
+class Pointwise:
+    """Ranks by asking yes or no for each candidate, K forward passes.
+
+    Args:
+        model: A transformers causal language model in evaluation mode.
+        encoder: The base model's tokenizer and titles.
+    """
+
+    def __init__(self, model: Any, encoder: PromptEncoder) -> None:
+        self.model, self.encoder = model, encoder
+        self._answers = label_token_ids(encoder.tokenizer, render_pointwise_prompt(["A"], "B"), ["Yes", "No"])
+
+    @torch.inference_mode()
+    def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Return the log-softmax over the candidates of how much likelier yes is than no."""
+        recent = [self.encoder.title(int(item)) for item in history[-MAX_HISTORY:]]
+        rows = head_of(self.model)[self._answers].float()
+        scores = np.empty(len(candidates))
+        for place, item in enumerate(candidates):
+            prompt = render_pointwise_prompt(recent, self.encoder.title(int(item)))
+            hidden_1D = last_hidden(self.model, self.encoder.tokenizer.encode(prompt)).float()
+            yes, no = (hidden_1D @ rows.T)[0].tolist()
+            scores[place] = yes - no
+        return log_softmax(scores)
+
+
+@torch.inference_mode()
+def generate(model: Any, tokenizer: Any, prompt: str, limit: int, *, to_the_end: bool = False) -> str:
+    """Return what a model writes greedily behind a prompt.
+
+    Args:
+        model: A transformers causal language model.
+        tokenizer: Its tokenizer.
+        prompt: The prompt.
+        limit: At most so many tokens.
+        to_the_end: Whether exactly so many are written, whatever the model says of the end.
+    """
+    ids_1L = torch.tensor([tokenizer.encode(prompt)], device=model.device)
+    written = model.generate(
+        ids_1L,
+        attention_mask=torch.ones_like(ids_1L),
+        max_new_tokens=limit,
+        min_new_tokens=limit if to_the_end else None,
+        do_sample=False,
+        # What a model's own file says of sampling would only draw warnings beside a greedy search.
+        temperature=None,
+        top_p=None,
+        top_k=None,
+        pad_token_id=tokenizer.eos_token_id,
+    )
+    text: str = tokenizer.decode(written[0, ids_1L.shape[1] :], skip_special_tokens=True)
+    return text
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _scores(found: Sequence[int], count: int) -> npt.NDArray[np.float64]:
+    """Return log-probabilities that halve along an order; what is not in it keeps its place behind."""
+    order = list(dict.fromkeys([*found, *range(count)]))
+    scores = np.empty(count)
+    scores[order] = -np.log(2) * np.arange(count)
+    return log_softmax(scores)

@@ -1,0 +1,76 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import byte_tokenizer, tiny_llama
+
+from llamarec_cli.ranking import strategies
+from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine
+from llamarec_cli.ranking.strategies import GenerateLetters, GenerateTitles, Pointwise
+
+TITLES = ["", "Alien", "Brazil", "Heat", "Up"]
+
+
+@pytest.fixture
+def encoder() -> PromptEncoder:
+    return PromptEncoder(byte_tokenizer(), TITLES)
+
+
+def order(scores: np.ndarray) -> list[int]:
+    assert np.exp(scores).sum() == pytest.approx(1)
+    return np.argsort(-scores, kind="stable").tolist()
+
+
+def writes(monkeypatch: pytest.MonkeyPatch, text: str) -> list[dict[str, Any]]:
+    calls: list[dict[str, Any]] = []
+
+    def fake(model: Any, tokenizer: Any, prompt: str, limit: int, *, to_the_end: bool) -> str:
+        calls.append({"prompt": prompt, "limit": limit})
+        return text
+
+    monkeypatch.setattr(strategies, "generate", fake)
+    return calls
+
+
+def test_titles_are_parsed_in_order_and_unparsable_lines_are_counted(
+    monkeypatch: pytest.MonkeyPatch, encoder: PromptEncoder
+) -> None:
+    calls = writes(monkeypatch, "1. up\nNo Such Film\n(B)  HEAT \n\nup\n")
+    ranker = GenerateTitles(None, encoder)
+    assert order(ranker.rank([1], [2, 3, 4])) == [2, 1, 0]
+    assert ranker.unparsed == 1
+    # It ends when the response is longer than all titles together.
+    assert calls[0]["limit"] == len("Brazil\nHeat\nUp\n")
+    assert "one title a line" in calls[0]["prompt"]
+
+
+def test_letters_are_parsed_in_order(monkeypatch: pytest.MonkeyPatch, encoder: PromptEncoder) -> None:
+    writes(monkeypatch, "C, Z, A, and C")
+    ranker = GenerateLetters(None, encoder)
+    assert order(ranker.rank([1], [2, 3, 4])) == [2, 0, 1]
+    assert ranker.unparsed == 2
+
+
+def test_nothing_that_can_be_parsed_leaves_the_order(monkeypatch: pytest.MonkeyPatch, encoder: PromptEncoder) -> None:
+    writes(monkeypatch, "I would recommend watching films.")
+    assert order(GenerateTitles(None, encoder).rank([1], [2, 3, 4])) == [0, 1, 2]
+
+
+def test_pointwise_is_yes_less_no_of_each_candidate(encoder: PromptEncoder) -> None:
+    model = tiny_llama()
+    tokenizer = byte_tokenizer()
+    tokenizer.add_tokens(["Yes", "No"])
+    model.resize_token_embeddings(len(tokenizer))
+    ranker = Pointwise(model, PromptEncoder(tokenizer, TITLES))
+    scores = ranker.rank([1], [2, 3, 4])
+    assert order(scores)
+    swapped = ranker.rank([1], [4, 3, 2])
+    assert scores.tolist() == pytest.approx(swapped[::-1].tolist(), abs=1e-5)
+
+
+def test_a_real_model_writes_as_much_as_it_is_told(encoder: PromptEncoder) -> None:
+    model = tiny_llama()
+    text = strategies.generate(model, encoder.tokenizer, "Alien", 7, to_the_end=True)
+    assert len(encoder.tokenizer.encode(text)) >= 1
+    for ranker in (GenerateTitles(model, encoder), GenerateLetters(model, encoder), RankingEngine(model, encoder)):
+        assert len(ranker.rank([1, 2], [3, 4])) == 2
