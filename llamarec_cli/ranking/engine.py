@@ -130,7 +130,23 @@ class RankingEngine:
             candidates: Item ids, at most as many as there are labels.
         """
         hidden_1D = last_hidden(self.model, self.encoder.encode(history, candidates))
-        label_ids = self.encoder.label_ids[: len(candidates)]
+        return self._read(hidden_1D, len(candidates))
+
+    @torch.inference_mode()
+    def rank_with_mass(
+        self, history: Sequence[int], candidates: Sequence[int]
+    ) -> tuple[npt.NDArray[np.float64], float]:
+        """Return what `rank` returns, and the probability that the whole vocabulary leaves to the candidates' letters.
+
+        The latter tells whether a model answers with a letter at all.
+        """
+        hidden_1D = last_hidden(self.model, self.encoder.encode(history, candidates))
+        everything_V = torch.softmax((hidden_1D @ head_of(self.model).T).float(), dim=-1)[0]
+        mass = float(everything_V[self.encoder.label_ids[: len(candidates)]].sum())
+        return self._read(hidden_1D, len(candidates)), mass
+
+    def _read(self, hidden_1D: Tensor, count: int) -> npt.NDArray[np.float64]:
+        label_ids = self.encoder.label_ids[:count]
         log_probabilities = candidate_log_probabilities(hidden_1D, head_of(self.model), label_ids)[0]
         result: npt.NDArray[np.float64] = log_probabilities.cpu().numpy().astype(np.float64)
         return result

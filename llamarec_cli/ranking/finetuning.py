@@ -23,7 +23,7 @@ from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.evaluation.metrics import ndcg_at, ranks_of_answers
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.adapters import adapter_parameters, add_adapter
-from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine, head_of, score_examples, transformer_of
+from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine, head_of, transformer_of
 from llamarec_cli.ranking.examples import RankingExample, TrainingExamples
 from llamarec_cli.snapshots import TrainingState, dropout_seed, part, restore_snapshot, take_snapshot
 
@@ -38,6 +38,8 @@ class RankerConfig:
         lora_dropout: Dropout on the adapter's input.
         lora_targets: Names of the linear maps adapted; empty for peft's choice for the architecture, which for Llama
             is the paper's, `q_proj` and `v_proj`.
+        loss: `vocabulary`, as the paper: the letter against every token, and then the end of the sequence; or
+            `letters`: the letter against the candidates' letters alone, which is what ranking asks.
         learning_rate: Of AdamW, after the warm-up.
         warmup_steps: Steps over which the learning rate rises from 0; it then stays, while the official code lets it
             fall to 0 by the end of the epoch, which a run that may stop at any time does not know.
@@ -55,6 +57,7 @@ class RankerConfig:
     lora_alpha: int = 32
     lora_dropout: float = 0.05
     lora_targets: tuple[str, ...] = ()
+    loss: str = "vocabulary"
     learning_rate: float = 1e-4
     warmup_steps: int = 100
     batch_size: int = 16
@@ -72,6 +75,8 @@ class RankerConfig:
             raise ValueError("counts must be positive; warmup_steps, max_examples and validation_users may be 0")
         if not 0 <= self.seed < 2**32:
             raise ValueError("seed must be from 0 to 4294967295")
+        if self.loss not in ("vocabulary", "letters"):
+            raise ValueError("loss must be vocabulary or letters")
         if not all(isinstance(target, str) for target in self.lora_targets):
             raise ValueError("lora_targets must be names")
         if not 0 <= self.lora_dropout < 1 or self.learning_rate <= 0 or self.gradient_clip <= 0:
@@ -110,6 +115,18 @@ class ValidationSet:
         chosen = np.random.default_rng([seed, 2]).choice(len(self.examples), count, replace=False)
         return ValidationSet([self.examples[index] for index in np.sort(chosen)])
 
+    def shuffled(self, seed: int) -> ValidationSet:
+        """Return the same users with their candidates in random order, always the same for a seed.
+
+        A model that has learnt that the first letters are the retriever's favourites shows nothing here.
+        """
+        examples = []
+        for index, example in enumerate(self.examples):
+            order = np.random.default_rng([seed, 3, index]).permutation(len(example.candidates))
+            answer = int(np.flatnonzero(order == example.answer)[0])
+            examples.append(RankingExample(example.history, example.candidates[order], answer))
+        return ValidationSet(examples)
+
 
 @dataclass(frozen=True)
 class RankerValidation:
@@ -119,27 +136,34 @@ class RankerValidation:
         step: Optimiser steps before it.
         examples: Examples seen before it.
         loss: Mean training loss since the last validation, in nats; NaN-free: 0 before the first step.
-        ndcg: NDCG@10 of the verbalizer alone on the validation sample.
-        accuracy: Share of the sample whose true item came first.
+        ndcg: NDCG@10 of the verbalizer alone on the validation sample, candidates shuffled. This selects.
+        ordered_ndcg: The same with the candidates in the retriever's order, as users get them.
+        accuracy: Share of the sample whose true item came first, candidates shuffled.
+        letter_mass: Mean probability that the vocabulary leaves to the candidates' letters.
     """
 
     step: int
     examples: int
     loss: float
     ndcg: float
+    ordered_ndcg: float
     accuracy: float
+    letter_mass: float
 
 
 RankerState = TrainingState[RankerValidation]
 
 
-def answer_loss(model: Any, encoder: PromptEncoder, examples: Sequence[RankingExample]) -> Tensor:
+def answer_loss(
+    model: Any, encoder: PromptEncoder, examples: Sequence[RankingExample], *, letters_alone: bool = False
+) -> Tensor:
     """Return the sum over examples of the mean negative log-likelihood of letter and end of sequence, in nats.
 
     Args:
         model: A causal language model, with or without adapter layers inside.
         encoder: Turns item ids into prompts.
         examples: Prompts of one forward pass; padded at their right, where causal attention never looks.
+        letters_alone: Whether only the candidates' letters compete, and the end of the sequence does not count.
     """
     end = encoder.tokenizer.eos_token_id
     rows = [
@@ -155,6 +179,13 @@ def answer_loss(model: Any, encoder: PromptEncoder, examples: Sequence[RankingEx
     ).last_hidden_state
     ends = torch.tensor([len(row) for row in rows], device=model.device)
     index = torch.arange(len(rows), device=model.device)
+    if letters_alone:
+        rows_LD = head_of(model)[torch.tensor(encoder.label_ids, device=model.device)]
+        logits_BL = hidden_BLD[index, ends - 2].float() @ rows_LD.float().T
+        counts = torch.tensor([len(example.candidates) for example in examples], device=model.device)
+        beyond = torch.arange(logits_BL.shape[1], device=model.device) >= counts.unsqueeze(1)
+        answers = torch.tensor([example.answer for example in examples], device=model.device)
+        return torch.nn.functional.cross_entropy(logits_BL.masked_fill(beyond, -torch.inf), answers, reduction="sum")
     # The last token of the prompt predicts the letter, the letter predicts the end of the sequence.
     hidden_2B = torch.cat([hidden_BLD[index, ends - 2], hidden_BLD[index, ends - 1]])
     targets_2B = torch.cat([ids_BL[index, ends - 1], torch.full_like(ends, end)])
@@ -280,7 +311,9 @@ class _Run:
         self.optimiser.zero_grad(set_to_none=True)
         total = 0.0
         for begin in range(0, len(batch), prompts_a_pass):
-            loss = answer_loss(self.model, self.encoder, batch[begin : begin + prompts_a_pass]) / len(batch)
+            some = batch[begin : begin + prompts_a_pass]
+            letters_alone = self.config.loss == "letters"
+            loss = answer_loss(self.model, self.encoder, some, letters_alone=letters_alone) / len(batch)
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.gradient_clip)
@@ -289,11 +322,19 @@ class _Run:
 
     def _validate(self, sample: ValidationSet, step: int, seen: int, loss: float, report: Reporter) -> None:
         self.adapted.eval()
-        longest = max(len(example.candidates) for example in sample.examples)
-        scores = score_examples(RankingEngine(self.model, self.encoder), sample.examples, longest, "validate", report)
-        ranks = ranks_of_answers(scores, sample.answers)
+        engine = RankingEngine(self.model, self.encoder)
+        ordered, _ = _ranks(engine, sample, "validate", report)
+        shuffled, masses = _ranks(engine, sample.shuffled(self.config.seed), "validate, shuffled", report)
         retriever = ndcg_at(sample.answers + 1, 10)
-        validation = RankerValidation(step, seen, loss, ndcg_at(ranks, 10), float((ranks == 1).mean()))
+        validation = RankerValidation(
+            step,
+            seen,
+            loss,
+            ndcg_at(shuffled, 10),
+            ndcg_at(ordered, 10),
+            float((shuffled == 1).mean()),
+            float(np.mean(masses)),
+        )
         state = self.state
         best = part(state.tensors, "best")
         state.validations.append(validation)
@@ -302,11 +343,36 @@ class _Run:
         state.tensors = take_snapshot(self.parameters, self.optimiser)
         state.tensors |= {f"best.{name}": value for name, value in best.items()}
         shown_loss = f"loss {loss:.3f}" if step else "untrained"
+        chance = expected_ndcg_of_chance(sample)
         note = (
-            f"step {step:,} ({seen:,} examples): {shown_loss}, validation NDCG@10 {validation.ndcg:.4f} "
-            f"(retriever {retriever:.4f}), accuracy {validation.accuracy:.3f}, {len(sample.examples)} users"
+            f"step {step:,} ({seen:,} examples): {shown_loss}; NDCG@10 with candidates shuffled "
+            f"{validation.ndcg:.4f} (chance {chance:.4f}), in the retriever's order {validation.ordered_ndcg:.4f} "
+            f"(retriever {retriever:.4f}); accuracy {validation.accuracy:.3f}, letters have "
+            f"{validation.letter_mass:.0%} of the probability; {len(sample.examples)} users"
         )
+        if validation.ordered_ndcg > chance * 1.2 and validation.ndcg < chance * 1.1:
+            note += "; what it ranks by is the order of the candidates, not their titles"
         report(Progress("validate", len(sample.examples), len(sample.examples), note=note))
+
+
+def _ranks(
+    engine: RankingEngine, users: ValidationSet, stage: str, report: Reporter
+) -> tuple[npt.NDArray[np.int32], list[float]]:
+    """Return the rank of each user's true item, and the probability on the letters."""
+    ranks = np.empty(len(users.examples), dtype=np.int32)
+    masses: list[float] = []
+    for index, example in enumerate(users.examples):
+        scores, mass = engine.rank_with_mass(example.history.tolist(), example.candidates.tolist())
+        ranks[index] = ranks_of_answers(scores[None], np.array([example.answer]))[0]
+        masses.append(mass)
+        report(Progress(stage, index + 1, len(users.examples)))
+    return ranks, masses
+
+
+def expected_ndcg_of_chance(users: ValidationSet) -> float:
+    """Return the NDCG@10 that a random order of the candidates has on average."""
+    counts = [len(example.candidates) for example in users.examples]
+    return float(np.mean([(1 / np.log2(np.arange(2, 2 + min(10, count)))).sum() / count for count in counts]))
 
 
 def _stale(validations: list[RankerValidation]) -> int:

@@ -7,6 +7,7 @@ import torch
 
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import training_sequences
+from llamarec_cli.evaluation.metrics import ndcg_at
 from llamarec_cli.ranking.adapters import adapter_parameters, add_adapter, merge_adapter, save_adapter
 from llamarec_cli.ranking.base_models import Quantization, load_base_model, load_tokenizer
 from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine
@@ -17,6 +18,7 @@ from llamarec_cli.ranking.finetuning import (
     RankerValidation,
     ValidationSet,
     answer_loss,
+    expected_ndcg_of_chance,
     train_ranker,
 )
 
@@ -88,6 +90,63 @@ def test_the_loss_is_that_of_letter_and_end_of_sequence_with_full_logits(
     # Together, with padding, and one at a time.
     assert float(answer_loss(model, encoder, batch)) == pytest.approx(by_hand, rel=1e-4)
     assert sum(float(answer_loss(model, encoder, [one])) for one in batch) == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_the_loss_over_letters_alone_is_what_the_engine_ranks_by(
+    tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples
+) -> None:
+    model = load_base_model(tiny_base_folder, CPU).float()
+    batch = [examples[index] for index in range(3)]
+    engine = RankingEngine(model, encoder)
+    expected = -sum(engine.rank(one.history.tolist(), one.candidates.tolist())[one.answer] for one in batch)
+    assert float(answer_loss(model, encoder, batch, letters_alone=True)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_validation_users_are_shuffled_the_same_way_each_time(examples: TrainingExamples) -> None:
+    users = validation_of(examples)
+    once, again = users.shuffled(7), users.shuffled(7)
+    for original, one, other in zip(users.examples, once.examples, again.examples, strict=True):
+        assert one.candidates.tolist() == other.candidates.tolist()
+        assert sorted(one.candidates) == sorted(original.candidates)
+        assert one.candidates[one.answer] == original.candidates[original.answer]
+    assert any(
+        one.candidates.tolist() != original.candidates.tolist()
+        for original, one in zip(users.examples, once.examples, strict=True)
+    )
+
+
+def test_chance_is_what_random_orders_have_on_average(examples: TrainingExamples) -> None:
+    users = validation_of(examples)
+    generator = np.random.default_rng(0)
+    ranks = generator.integers(1, 6, size=100_000)
+    assert expected_ndcg_of_chance(users) == pytest.approx(ndcg_at(ranks, 10), rel=0.01)
+
+
+def test_full_logits_over_the_prompt_are_never_made(
+    tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_base_model(tiny_base_folder, CPU).float()
+    head = model.get_output_embeddings()
+
+    def never(*_: object) -> None:
+        raise AssertionError("the output head was called on the whole prompt")
+
+    monkeypatch.setattr(head, "forward", never)
+    RankingEngine(model, encoder).rank([1, 2, 3], [4, 5, 6])
+    # And by hand: no result of a product has positions x vocabulary elements.
+    widest = []
+    product = torch.Tensor.__matmul__
+
+    def watched(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        result = product(one, other)
+        if result.shape[-1] == model.config.vocab_size:
+            widest.append(result.numel() // model.config.vocab_size)
+        return result
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", watched)
+    answer_loss(model, encoder, [examples[0], examples[1]])
+    RankingEngine(model, encoder).rank_with_mass([1, 2, 3], [4, 5, 6])
+    assert widest == [4, 1]  # two positions of each of two examples; the last one of one prompt
 
 
 class _KilledError(Exception):
