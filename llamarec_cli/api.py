@@ -52,19 +52,19 @@ class LlamaRec:
         context = Context(Store(home or default_home()), command="LlamaRec.load")
         return cls(Recommender(context, dataset, ranker))
 
-    def recommend(self, history: Sequence[str], top: int = 10) -> list[Recommendation]:
+    def recommend(self, history: Sequence[str], top: int | None = None) -> list[Recommendation]:
         """Return the best items for one history, best first.
 
         Args:
             history: Titles or item ids, oldest first.
-            top: Length of the list.
+            top: Length of the list; 10, or all candidates where these are fewer.
 
         Raises:
             LlamaRecError: No entry of the history is known.
         """
         return self._recommender.recommend(history, top).items
 
-    def recommend_many(self, histories: Sequence[Sequence[str]], top: int = 10) -> list[list[Recommendation]]:
+    def recommend_many(self, histories: Sequence[Sequence[str]], top: int | None = None) -> list[list[Recommendation]]:
         """Return the best items for each of several histories."""
         return [self.recommend(history, top) for history in histories]
 

@@ -126,3 +126,8 @@ def size(count: int) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000  # type: ignore[assignment]
     return f"{count:.1f} GB"
+
+
+def percent(part: float, whole: float, sign: str = "+") -> str:
+    """Return a share in percent, with its sign; a dash where there is no whole."""
+    return f"{part / whole:{sign}.1%}" if whole else "-"

@@ -121,11 +121,11 @@ def _show_ablation(ablation: Ablation) -> None:
         [
             f"{row.group} (ranks)" if row.group == ablation.chosen else row.group,
             f"{row.validation:.4f}",
-            f"{row.validation_gain / base.validation:+.1%}",
-            f"± {1.96 * row.validation_error / base.validation:.1%}",
+            console.percent(row.validation_gain, base.validation),
+            f"± {console.percent(1.96 * row.validation_error, base.validation, '')}",
             f"{row.test:.4f}",
-            f"{row.gain.mean / base.test:+.1%}",
-            f"{row.gain.low / base.test:+.1%} to {row.gain.high / base.test:+.1%}",
+            console.percent(row.gain.mean, base.test),
+            f"{console.percent(row.gain.low, base.test)} to {console.percent(row.gain.high, base.test)}",
         ]
         for row in ablation.rows
     ]

@@ -205,8 +205,8 @@ def _ranker(
             [
                 f"{name} (ranks)" if name == fusion["chosen"] else name,
                 f"{group['ndcg@10']:.4f}",
-                f"{group['gain'] / own:+.1%}",
-                f"± {1.96 * group['error'] / own:.1%}",
+                console.percent(group["gain"], own),
+                f"± {console.percent(1.96 * group['error'], own, '')}",
             ]
             for name, group in fusion["groups"].items()
         ],

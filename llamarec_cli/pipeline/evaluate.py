@@ -7,6 +7,7 @@ costs a forward pass for each user whose item was retrieved, and kept in an arte
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,12 +27,13 @@ from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
 from llamarec_cli.evaluation.tables import MetricTable, metric_table
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.prepare import need_dataset, warn_of_difference
-from llamarec_cli.pipeline.rankers import compute_signals, ranker_name, retrieved_examples
+from llamarec_cli.pipeline.rankers import compute_signals, open_ranker, ranker_name, retrieved_examples
 from llamarec_cli.pipeline.recommend import load_both_stages
-from llamarec_cli.pipeline.retrievers import SplitResult, load_results
+from llamarec_cli.pipeline.retrievers import SplitResult, check_dataset, load_results
 from llamarec_cli.pipeline.starter import install_starter, is_starter
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.ranking.fusion import EVERYTHING, RETRIEVER, SIGNALS, FusionGroups
+from llamarec_cli.ranking.signals import LANGUAGE_MODEL
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
 
@@ -103,6 +105,7 @@ class Evaluation:
         users: Number of users.
         valid_users: Users whose item the ranker's retriever found (without a ranker, the first retriever).
         runs: 1-based rank of each user's true item, by model and run; one run a seed.
+        valid_runs: The same for the valid users; of the ranker's retriever, the one checkpoint that it stands on.
         valid: Indices of the valid users.
         all_table: The paper's Table 1.
         valid_table: The paper's Table 3.
@@ -114,6 +117,7 @@ class Evaluation:
     users: int
     valid_users: int
     runs: dict[str, list[Ranks]]
+    valid_runs: dict[str, list[Ranks]]
     valid: npt.NDArray[np.int64]
     all_table: MetricTable
     valid_table: MetricTable
@@ -122,12 +126,15 @@ class Evaluation:
 
     def metrics(self, model: str) -> dict[str, Any]:
         """Return the mean metrics of a model over all users and over the valid ones, and those of each run."""
-        runs = [{"all": all_metrics(ranks), "valid": all_metrics(ranks[self.valid])} for ranks in self.runs[model]]
-        means = {
-            subset: {metric: fmean(run[subset][metric] for run in runs) for metric in runs[0][subset]}
-            for subset in ("all", "valid")
+        runs = {
+            "all": [all_metrics(ranks) for ranks in self.runs[model]],
+            "valid": [all_metrics(ranks[self.valid]) for ranks in self.valid_runs[model]],
         }
-        return {**means, "runs": runs}
+        means = {
+            subset: {metric: fmean(run[metric] for run in of_subset) for metric in of_subset[0]}
+            for subset, of_subset in runs.items()
+        }
+        return {**means, "runs": runs["all"]}
 
 
 def evaluate(
@@ -155,25 +162,35 @@ def evaluate(
     if not retrievers:
         raise LlamaRecError(f"Nothing has been trained on {dataset}.", f"llamarec train retriever --dataset {dataset}")
     found = {artefact.manifest.name: load_results(artefact)[Split.TEST] for artefact in retrievers}
-    columns = _columns(retrievers)
+    columns = _columns(retrievers, dataset)
     runs: dict[str, list[Ranks]] = {}
     for name, column in columns.items():
         runs.setdefault(column, []).append(found[name].ranks_S)
     ablation: Ablation | None = None
     if ranker is not None or wanted in context.store:
-        artefact = context.store.open(wanted, Kind.RANKER)
+        artefact = open_ranker(context, wanted, data)
+        if artefact.manifest.config["dataset"] != dataset:
+            raise UsageError(
+                f"{wanted} is a ranker of {artefact.manifest.config['dataset']}, not of {dataset}.",
+                f"llamarec evaluate --dataset {artefact.manifest.config['dataset']} --ranker {wanted}",
+            )
         groups = FusionGroups.from_json(artefact.manifest.metrics["fusion"])
         strategy = artefact.manifest.config["strategy"]
         retriever = artefact.manifest.config["retriever"]
         _check_compared(compare, [*runs, strategy, TWO_STAGES])
-        valid = np.flatnonzero(found[retriever].ranks_S <= artefact.manifest.config["k"])
+        own = found[retriever].ranks_S
+        valid = np.flatnonzero(own <= artefact.manifest.config["k"])
         of_groups = _ranker_ranks(context, artefact, data)
         runs |= {strategy: [of_groups[strategy]], TWO_STAGES: [of_groups[groups.chosen]]}
+        # Users whose item this very checkpoint retrieved: its other seeds are not measured on them.
+        valid_runs = {**runs, columns[retriever]: [own]}
         ablation = _ablate(groups, {name: ranks[valid] for name, ranks in of_groups.items()}, strategy)
         pair = compare or (TWO_STAGES, columns[retriever])
+        compared = runs if compare else valid_runs
     else:
         _check_compared(compare, runs)
         valid = next(iter(found.values())).retrieved
+        valid_runs = compared = runs
         best = sorted(runs, key=lambda model: -fmean(all_metrics(ranks)["ndcg@10"] for ranks in runs[model]))
         pair = compare or (best[0], best[1 % len(best)])
     title = f"{dataset}, test"
@@ -182,6 +199,7 @@ def evaluate(
         users=data.user_count,
         valid_users=len(valid),
         runs=runs,
+        valid_runs=valid_runs,
         valid=valid,
         all_table=metric_table(
             f"{title}, all {len(next(iter(found.values())).ranks_S):,} users",
@@ -190,10 +208,10 @@ def evaluate(
         ),
         valid_table=metric_table(
             f"{title}, {len(valid):,} users whose item was retrieved",
-            {model: [all_metrics(ranks[valid]) for ranks in of_model] for model, of_model in runs.items()},
+            {model: [all_metrics(ranks[valid]) for ranks in of_model] for model, of_model in valid_runs.items()},
             TABLE_3.get(dataset, {}),
         ),
-        comparison=_compare(runs, *pair),
+        comparison=_compare(compared, *pair),
         ablation=ablation,
     )
 
@@ -206,8 +224,10 @@ def _check_compared(compare: tuple[str, str] | None, known: Collection[str]) -> 
             )
 
 
-def _ablate(groups: FusionGroups, ranks: Mapping[str, Ranks], model: str) -> Ablation:
-    """Compare the groups of signals over users whose item was retrieved."""
+def _ablate(groups: FusionGroups, ranks: Mapping[str, Ranks], model: str) -> Ablation | None:
+    """Compare the groups of signals over users whose item was retrieved; None if there is no such user."""
+    if not len(ranks[RETRIEVER]):
+        return None
     gains = {name: ndcg_per_user(of_group, 10) for name, of_group in ranks.items()}
     rows = [
         AblationRow(
@@ -225,28 +245,43 @@ def _ablate(groups: FusionGroups, ranks: Mapping[str, Ranks], model: str) -> Abl
 
 
 def _retrievers_of(context: Context, dataset: str) -> list[Artefact]:
-    return [
-        context.store.open(artefact.manifest.name, Kind.RETRIEVER)
-        for artefact in context.store.artefacts()
-        if artefact.manifest.kind is Kind.RETRIEVER and artefact.manifest.config["dataset"] == dataset
-    ]
+    """Return the retrievers of a data set as the store holds it, warning of those of another version."""
+    found: list[Artefact] = []
+    for artefact in context.store.artefacts():
+        manifest = artefact.manifest
+        if manifest.kind is not Kind.RETRIEVER or manifest.config["dataset"] != dataset:
+            continue
+        try:
+            check_dataset(context, artefact)
+        except LlamaRecError as error:
+            context.warn(f"{error.sentence} It is left out.")
+            continue
+        found.append(context.store.open(manifest.name, Kind.RETRIEVER))
+    return found
 
 
-def _columns(retrievers: Sequence[Artefact]) -> dict[str, str]:
+def _columns(retrievers: Sequence[Artefact], dataset: str) -> dict[str, str]:
     """Return the column of each checkpoint: those that differ in their seed alone share one.
 
-    A column is called after the shortest name in it, without the data set's, which all have in common.
+    A column is called after the shortest name in it, without the data set's where it begins with that.
     """
-    alike: dict[str, list[str]] = {}
+    alike: dict[str, dict[int | str, str]] = {}
     for artefact in retrievers:
-        config = json.loads(json.dumps(artefact.manifest.config))
-        config.get("training", {}).pop("seed", None)
+        manifest = artefact.manifest
+        config = json.loads(json.dumps(manifest.config))
         config.pop("set_by", None)
-        alike.setdefault(json.dumps(config, sort_keys=True), []).append(artefact.manifest.name)
+        # Without a seed of its own, or with one that is there already, it is no further run.
+        seed = config.get("training", {}).pop("seed", manifest.name)
+        key = json.dumps([config, manifest.metrics.get("finished", True)], sort_keys=True)
+        if isinstance(seed, str) or seed in alike.get(key, {}):
+            key += manifest.name
+        alike.setdefault(key, {})[seed] = manifest.name
     columns: dict[str, str] = {}
-    for names in alike.values():
-        column = min(names, key=lambda name: (len(name), name)).split("/")[-1]
-        columns |= dict.fromkeys(names, column)
+    for by_seed in alike.values():
+        whole = min(by_seed.values(), key=lambda name: (len(name), name))
+        short = whole.removeprefix(f"{dataset}/")
+        reserved = short in (TWO_STAGES, *LANGUAGE_MODEL)
+        columns |= dict.fromkeys(by_seed.values(), whole if reserved else short)
     return columns
 
 
@@ -254,16 +289,19 @@ def _ranker_ranks(context: Context, ranker: Artefact, data: PreparedData) -> dic
     """Return the ranks under each group of a ranker's signals, computing them where they are not kept yet."""
     name = f"{ranker.manifest.name}.test"
     parents = {ranker.manifest.name: ranker.manifest.digest}
+    # The digest is that of the tensors; configuration, fusion and what it was made from decide about ranks as well.
+    told = [ranker.manifest.config, ranker.manifest.metrics["fusion"], ranker.manifest.parents]
+    made = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
     if name in context.store:
         kept = context.store.open(name, Kind.EVALUATION)
-        if kept.manifest.parents == parents:
+        if kept.manifest.parents == parents and kept.manifest.config.get("ranker") == made:
             return load_file(kept.path / _RANKS_FILE)
-    states = TrainingStates(context, name, {"parents": parents})
+    states = TrainingStates(context, name, {"parents": parents, "ranker": made})
     ranks = _compute_ranks(context, ranker, data, states)
     manifest = Manifest(
         name=name,
         kind=Kind.EVALUATION,
-        config={"dataset": ranker.manifest.config["dataset"], "split": str(Split.TEST)},
+        config={"dataset": ranker.manifest.config["dataset"], "split": str(Split.TEST), "ranker": made},
         parents=parents,
         metrics={group: all_metrics(of_group) for group, of_group in ranks.items()},
         command=context.command,

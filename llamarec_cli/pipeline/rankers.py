@@ -20,7 +20,7 @@ from llamarec_cli.data.splits import HeldOut, Sequences
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.base_model import check_base_model, need_base_model
 from llamarec_cli.pipeline.context import Context, best_device
-from llamarec_cli.pipeline.retrievers import SplitResult, check_vocabulary
+from llamarec_cli.pipeline.retrievers import SplitResult, check_dataset, check_vocabulary
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.progress import Progress
 from llamarec_cli.ranking.adapters import merge_adapter
@@ -72,10 +72,8 @@ def load_ranker(context: Context, name: str, data: PreparedData) -> TrainedRanke
     Raises:
         LlamaRecError: It is missing or damaged, or does not belong to this data or retriever.
     """
-    artefact = context.store.open(name, Kind.RANKER)
+    artefact = open_ranker(context, name, data)
     config = artefact.manifest.config
-    check_vocabulary(artefact, data)
-    _check_parent(artefact, context.store.open(config["retriever"], Kind.RETRIEVER))
     strategy = Signal(config["strategy"])
 
     def load() -> CandidateScorer:
@@ -90,6 +88,24 @@ def load_ranker(context: Context, name: str, data: PreparedData) -> TrainedRanke
     return TrainedRanker(
         source, FusionGroups.from_json(artefact.manifest.metrics["fusion"]), config["retriever"], artefact
     )
+
+
+def open_ranker(context: Context, name: str, data: PreparedData) -> Artefact:
+    """Find a ranker in the store, and check that it belongs to the data and to the retriever that the store holds.
+
+    Raises:
+        LlamaRecError: It is missing or damaged, was made by an older version, or does not belong to them.
+    """
+    artefact = context.store.open(name, Kind.RANKER)
+    if "strategy" not in artefact.manifest.config:
+        raise LlamaRecError(
+            f"{name} was made by an older version of llamarec.",
+            f"llamarec train ranker --dataset {artefact.manifest.config['dataset']} --name {name} --replace",
+        )
+    check_vocabulary(artefact, data)
+    check_dataset(context, artefact)
+    _check_parent(artefact, context.store.open(artefact.manifest.config["retriever"], Kind.RETRIEVER))
+    return artefact
 
 
 def load_scorer(strategy: Signal, base: Path, checkpoint: Path, titles: Sequence[str]) -> CandidateScorer:

@@ -73,7 +73,9 @@ class TrainedRetriever:
         if k <= kept.candidates.k:
             items_SK, scores_SK = kept.candidates.items_SK[:, :k], kept.candidates.scores_SK[:, :k]
             return SplitResult(kept.ranks_S, Candidates(items_SK, scores_SK))
-        return SplitResult(kept.ranks_S, retrieve(self.model, held_out(data, split).histories, k))
+        # Ranks anew as well: kept ones may come from another machine, whose near ties fell otherwise.
+        cases = held_out(data, split)
+        return SplitResult(rank_targets(self.model, cases), retrieve(self.model, cases.histories, k))
 
 
 def keep_retriever(
@@ -131,6 +133,7 @@ def load_retriever(context: Context, name: str, data: PreparedData) -> TrainedRe
     """
     artefact = context.store.open(name, Kind.RETRIEVER)
     check_vocabulary(artefact, data)
+    check_dataset(context, artefact)
     model = build(artefact.manifest.config, data.item_count)
     model.load_state_dict(load_file(artefact.path / _WEIGHTS_FILE))
     return TrainedRetriever(model.eval(), load_results(artefact), artefact)
@@ -151,6 +154,17 @@ def check_vocabulary(artefact: Artefact, data: PreparedData) -> None:
         name, dataset = artefact.manifest.name, artefact.manifest.config["dataset"]
         raise LlamaRecError(
             f"{name} was trained on another version of {dataset}: their items differ.",
+            f"Prepare {dataset} from the same source as then, or train {name} again with --replace.",
+        )
+
+
+def check_dataset(context: Context, artefact: Artefact) -> None:
+    """Raise unless a checkpoint was made from the very data set that the store holds: its users' results are kept."""
+    dataset = artefact.manifest.config["dataset"]
+    if artefact.manifest.parents[dataset] != context.store.open(dataset, Kind.DATASET).manifest.digest:
+        name = artefact.manifest.name
+        raise LlamaRecError(
+            f"{name} was trained on another version of {dataset}: their interactions differ.",
             f"Prepare {dataset} from the same source as then, or train {name} again with --replace.",
         )
 

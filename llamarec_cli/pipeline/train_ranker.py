@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from llamarec_cli.config import resolve_config
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out, training_sequences
@@ -97,7 +99,7 @@ def train(
     if not 2 <= k <= MAX_CANDIDATES:
         raise UsageError(f"--k must be between 2 and {MAX_CANDIDATES}, not {k}.", "llamarec train ranker --help")
     model = _parse_strategy(strategy)
-    cheap = [_parse_signal(signal) for signal in signals]
+    cheap = list(dict.fromkeys(_parse_signal(signal) for signal in signals))
     overrides = overrides or {}
     preset = preset or ("paper" if device.type == "cuda" else "cpu")
     if preset not in PRESETS:
@@ -120,13 +122,17 @@ def train(
             f"{first_stage.artefact.manifest.name} retrieves no validation user's item, so there is nothing to rank.",
             f"llamarec train retriever --dataset {dataset} --replace",
         )
+    # Users that chose the adapter would flatter it in the fusion.
+    selecting = fusing = np.arange(len(validation.examples))
+    if model is Signal.VERBALIZER and len(fusing) > 1:
+        selecting, fusing = validation.divided(config.validation_users, config.seed)
     making = _Making(
         context,
         name,
         data,
         base_model,
         k,
-        validation,
+        validation.subset(selecting),
         {
             **{one.manifest.name: one.manifest.digest for one in (parent, first_stage.artefact)},
             base: base_model.digest,
@@ -168,13 +174,13 @@ def train(
         computed = compute_signals(
             context,
             source,
-            validation.examples,
-            found.candidates.log_probabilities()[found.retrieved],
+            validation.subset(fusing).examples,
+            found.candidates.log_probabilities()[found.retrieved][fusing],
             stage="fit the fusion",
             states=states,
         )
-        exists_SK = found.candidates.items_SK[found.retrieved] > 0
-        groups = fit_groups(computed, exists_SK, validation.answers, model, cheap)
+        exists_SK = found.candidates.items_SK[found.retrieved][fusing] > 0
+        groups = fit_groups(computed, exists_SK, validation.subset(fusing).answers, model, cheap)
         manifest.metrics.update(
             {
                 "fusion": groups.as_json(),
@@ -198,7 +204,7 @@ class _Making:
         data: The data set.
         base: The base model.
         k: Candidates that are ranked.
-        validation: Users whose item was retrieved.
+        selecting: Users who select the best step of a training.
         parents: Digests of what the ranker depends on, by name.
     """
 
@@ -207,7 +213,7 @@ class _Making:
     data: PreparedData
     base: BaseModel
     k: int
-    validation: ValidationSet
+    selecting: ValidationSet
     parents: dict[str, str]
 
     def training_states(self, config: RankerConfig, quantization: Quantization) -> TrainingStates:
@@ -230,7 +236,7 @@ class _Making:
             load_base_model(self.base.path, device, quantization),
             PromptEncoder(load_tokenizer(self.base.path), self.data.titles),
             TrainingExamples(training_sequences(self.data), self.data.item_count, self.k, config.seed),
-            self.validation,
+            self.selecting,
             config,
             prompts_a_pass=_PROMPTS_A_PASS[device.type],
             max_minutes=max_minutes,

@@ -10,7 +10,7 @@ from typing import Any
 from llamarec_cli.config import resolve_config
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out, training_sequences
-from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.errors import LlamaRecError, UsageError
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.prepare import need_dataset, warn_of_difference
 from llamarec_cli.pipeline.retrievers import (
@@ -96,7 +96,7 @@ def train(
             context, dataset, model=model, name=name, preset=preset, overrides=overrides or {}, replace=replace
         )
         if not plan.row.is_neural:
-            return _fit(context, plan, overrides or {}, replace)
+            return _fit(context, plan, preset, overrides or {}, max_minutes, replace)
         trained, state = run_training(context, plan, max_minutes=max_minutes)
         return keep_trained(context, plan, trained, state, replace=replace)
 
@@ -171,6 +171,7 @@ def keep_trained(
         parents={plan.dataset: plan.parent.manifest.digest},
         metrics={
             "steps": state.validations[-1].step,
+            "finished": state.finished,
             "minutes": round(state.seconds / 60, 1),
             **(metrics or {}),
         },
@@ -180,12 +181,18 @@ def keep_trained(
     return artefact
 
 
-def _fit(context: Context, plan: Plan, overrides: Overrides, replace: bool) -> Artefact:
+def _fit(
+    context: Context, plan: Plan, preset: Preset, overrides: Overrides, max_minutes: float | None, replace: bool
+) -> Artefact:
     """Make and save a retriever that is not trained by gradient."""
     parents = {plan.dataset: plan.parent.manifest.digest}
 
     def trained(model: str) -> Retriever:
-        found = need_retriever(context, plan.dataset, plan.data, overrides, model=model)
+        if not retriever_row(model).is_neural:
+            raise UsageError(f"{plan.row.name} cannot be made over {model}.", "Name a neural retriever in --config.")
+        found = need_retriever(
+            context, plan.dataset, plan.data, overrides, model=model, preset=preset, max_minutes=max_minutes
+        )
         parents[found.artefact.manifest.name] = found.artefact.manifest.digest
         return found.model
 
@@ -219,6 +226,8 @@ def need_retriever(
     overrides: Overrides,
     *,
     model: str = DEFAULT_RETRIEVER,
+    preset: Preset = Preset.TUNED,
+    max_minutes: float | None = None,
 ) -> TrainedRetriever:
     """Load a retriever of a data set by the name of its row, training it first where it is missing.
 
@@ -228,6 +237,8 @@ def need_retriever(
         data: The data set.
         overrides: As for `train`, should it come to that.
         model: A name of `RETRIEVERS`.
+        preset: As for `train`.
+        max_minutes: As for `train`.
 
     Raises:
         LlamaRecError: It is missing and must not be trained, or is damaged, or belongs to another vocabulary.
@@ -238,5 +249,5 @@ def need_retriever(
         with context.store.making(name, context.say):
             if name not in context.store:
                 context.take_step(name, f"llamarec train retriever --dataset {dataset}{choice}")
-                train(context, dataset, model=model, overrides=overrides)
+                train(context, dataset, model=model, preset=preset, overrides=overrides, max_minutes=max_minutes)
     return load_retriever(context, name, data)

@@ -14,7 +14,7 @@ from typing import Any, assert_never
 
 import torch
 
-from llamarec_cli.errors import UsageError, nearest
+from llamarec_cli.errors import LlamaRecError, UsageError, nearest
 
 
 @dataclass(frozen=True)
@@ -193,6 +193,9 @@ def load_base_model(folder: Path, device: torch.device, quantization: Quantizati
 
     Returns:
         A transformers causal language model in bfloat16, or float32 on a CPU without bfloat16 instructions.
+
+    Raises:
+        LlamaRecError: Its output head is not a plain product.
     """
     from transformers import AutoModelForCausalLM
 
@@ -217,6 +220,11 @@ def load_base_model(folder: Path, device: torch.device, quantization: Quantizati
             assert_never(quantization)
     with quiet_libraries():
         model = AutoModelForCausalLM.from_pretrained(folder, **options)
+    if getattr(model.get_output_embeddings(), "bias", None) is not None:
+        raise LlamaRecError(
+            "The output head of this base model has a bias, which is not read here.",
+            "Choose another base model with --base.",
+        )
     if quantization is Quantization.NF4:
         _keep_trainable_on_cpu(model)
     else:

@@ -47,7 +47,7 @@ class RankerConfig:
         epochs: Passes over all examples.
         max_examples: Examples in an epoch; 0 for all.
         validate_every: Steps between validations.
-        validation_users: Users of the validation sample; 0 for all whose item was retrieved.
+        validation_users: Users that select the best step, at most half of those whose item was retrieved; 0 for half.
         patience: Stop after so many validations without a better NDCG@10.
         gradient_clip: Largest norm of the gradient.
         seed: Of adapter, examples and dropout.
@@ -108,12 +108,23 @@ class ValidationSet:
         """Place of each true item."""
         return np.array([example.answer for example in self.examples], dtype=np.int64)
 
-    def sample(self, count: int, seed: int) -> ValidationSet:
-        """Return `count` of the users, or all for 0."""
-        if not 0 < count < len(self.examples):
-            return self
-        chosen = np.random.default_rng([seed, 2]).choice(len(self.examples), count, replace=False)
-        return ValidationSet([self.examples[index] for index in np.sort(chosen)])
+    def divided(self, count: int, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Draw users that select the best step of a training, and return their indices and those of the others.
+
+        The others were not looked at while an adapter was chosen, so that a fusion fitted on them may trust it.
+
+        Args:
+            count: How many are drawn; 0 for half of them, and at most half.
+            seed: Of the draw.
+        """
+        users = len(self.examples)
+        drawn = min(count or users, max(1, users // 2))
+        order = np.random.default_rng([seed, 2]).permutation(users)
+        return np.sort(order[:drawn]), np.sort(order[drawn:])
+
+    def subset(self, users: npt.NDArray[np.int64]) -> ValidationSet:
+        """Return some of the users."""
+        return ValidationSet([self.examples[user] for user in users])
 
     def shuffled(self, seed: int) -> ValidationSet:
         """Return the same users with their candidates in random order, always the same for a seed.
@@ -212,7 +223,7 @@ def train_ranker(
         model: A frozen base model.
         encoder: Turns item ids into prompts.
         examples: Training examples.
-        validation: Validation users; sampled as the configuration says.
+        validation: Validation users that select the best step.
         config: Hyper-parameters.
         prompts_a_pass: Prompts in one forward pass; the gradients of a batch are accumulated. 1 on a CPU, where a
             batch saves no time and padding costs some.
@@ -267,14 +278,13 @@ class _Run:
         config, state = self.config, self.state
         if state.finished:
             return
-        sample = validation.sample(config.validation_users, config.seed)
         available = min(len(examples), config.max_examples or len(examples))
         total = config.epochs * -(-available // config.batch_size)
         began = time.monotonic() - state.seconds
         if not state.validations:
             # Before the first step, to show what the base model does untrained. It cannot become the best: untrained,
             # letters follow the candidates' order, and so borrow the retriever's figure without reading a title.
-            self._validate(sample, 0, 0, 0.0, report)
+            self._validate(validation, 0, 0, 0.0, report)
             save_state(state)
         step, seen = state.validations[-1].step, state.validations[-1].examples
         out_of_time = step > 0 and state.is_over(max_minutes)
@@ -296,7 +306,7 @@ class _Run:
             report(Progress("train ranker", step, total, pace))
             if step % config.validate_every and step != total and not out_of_time:
                 continue
-            self._validate(sample, step, seen, float(np.mean(losses)), report)
+            self._validate(validation, step, seen, float(np.mean(losses)), report)
             state.seconds = time.monotonic() - began
             state.finished = step == total or _stale(state.validations) >= config.patience
             save_state(state)

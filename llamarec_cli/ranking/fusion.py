@@ -27,6 +27,8 @@ _FOLDS = 5
 # Standard errors that a gain must exceed. Three groups are compared with the retriever, and each may be lucky: at 2.4
 # one of them is so in about one of forty data sets.
 _BEYOND_CHANCE = 2.4
+# Fewer users decide nothing, however they agree.
+_MIN_USERS = 20
 
 # Names of the groups of an ablation, beside the language model's own and the retriever with it.
 RETRIEVER = "retriever"
@@ -159,7 +161,8 @@ def fit_groups(
         name: _as_it_is(Fusion({signal: 1.0}), signals, exists_SK, answers_S)
         for name, signal in ((RETRIEVER, retriever), (str(model), model))
     }
-    better = [name for name, one in fits.items() if one.beats_retriever]
+    enough = len(answers_S) >= _MIN_USERS
+    better = [name for name, one in fits.items() if enough and one.beats_retriever]
     chosen = max(better, key=lambda name: fits[name].ndcg, default=RETRIEVER)
     return FusionGroups({**alone, **fits}, chosen, len(answers_S))
 

@@ -20,6 +20,9 @@ from llamarec_cli.retrieval.scoring import Retriever
 # The paper's K.
 DEFAULT_K = 20
 
+# Rank of a true item that cannot be found, since it is in the history: beyond every catalogue.
+MISSED = int(np.iinfo(np.int32).max)
+
 # Users scored at once: 128 x 12,000 items are 6 MB of scores, which stay in a CPU's caches.
 _USERS = 128
 
@@ -73,7 +76,7 @@ def rank_targets(model: Retriever, cases: HeldOut) -> npt.NDArray[np.int32]:
     """Return the 1-based rank of each true item among all items that are not in the history; S entries.
 
     The true item stands behind items of the same score. One that is in the history itself counts as missed: its rank
-    is beyond the whole catalogue.
+    is `MISSED`.
     """
     ranks = [
         ranks_of(_masked_scores(model, cases.histories, users), cases.targets_S[users])
@@ -87,8 +90,11 @@ def ranks_of(scores_BV: Tensor, targets_B: npt.NDArray[np.int32]) -> npt.NDArray
     targets_B1 = torch.from_numpy(targets_B).to(scores_BV.device, torch.int64).unsqueeze(1)
     own_B1 = scores_BV.gather(1, targets_B1)
     # "Not below" rather than "at least": a score that is not a number must never look like a hit.
-    ranks: npt.NDArray[np.int32] = (~(scores_BV < own_B1)).sum(dim=1).cpu().numpy().astype(np.int32)
-    return ranks
+    ranks = (~(scores_BV < own_B1)).sum(dim=1)
+    # One that is masked is missed, however small the catalogue.
+    ranks[own_B1[:, 0] == -torch.inf] = MISSED
+    result: npt.NDArray[np.int32] = ranks.cpu().numpy().astype(np.int32)
+    return result
 
 
 def user_chunks(count: int) -> list[npt.NDArray[np.int64]]:

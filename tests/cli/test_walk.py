@@ -206,6 +206,8 @@ def test_a_replaced_retriever_makes_the_ranker_stale(raw_folder: Path, store_wit
     run("train", "retriever", "--dataset", "ml-100k", "--config", config, "--seed", "7", "--replace")
     result = run("recommend", "--history", "-", "--dataset", "ml-100k", stdin='["film 05"]', code=1)
     assert "was trained with another ml-100k/lrurec" in result.stderr
+    result = run("evaluate", "--dataset", "ml-100k", code=1)
+    assert "was trained with another ml-100k/lrurec" in result.stderr
 
 
 def test_runs_that_differ_in_their_seed_alone_share_a_column(raw_folder: Path, home: Path, config: str) -> None:
@@ -220,6 +222,10 @@ def test_runs_that_differ_in_their_seed_alone_share_a_column(raw_folder: Path, h
     evaluated = as_json("evaluate", "--dataset", "ml-100k")
     runs = {model: len(of_model["runs"]) for model, of_model in evaluated["models"].items()}
     assert runs == {"lrurec": 3, "lrurec-paper": 1, "popularity": 1, "ensemble": 1}
+    run("train", "retriever", "--dataset", "ml-100k", "--model", "ensemble", "--name", "ml-100k/second")
+    run(*train, "--name", "mine/lrurec", "--seed", "9", "--max-minutes", "0")
+    columns = as_json("evaluate", "--dataset", "ml-100k")["models"]
+    assert {"lrurec", "ensemble", "second", "mine/lrurec"} <= set(columns)
     assert " ± " in run("evaluate", "--dataset", "ml-100k").stdout
 
 
@@ -246,6 +252,16 @@ def test_a_ranker_by_title_likelihood_needs_no_training(raw_folder: Path, store_
     assert as_json("recommend", "--history", "-", "--dataset", "ml-100k", "--no-fusion", stdin='["film 05"]') == ranked
     evaluated = as_json("evaluate", "--dataset", "ml-100k")
     assert set(evaluated["models"]) == {"lrurec", "likelihood", "llamarec"}
+    # Another choice of signals has the same tensors, and must not be shown the ranks of this one.
+    as_json(*likelihood, "--signals", "none", "--replace")
+    again = as_json("evaluate", "--dataset", "ml-100k")
+    assert [row["group"] for row in again["ablation"]["rows"]] == ["retriever", "likelihood", "retriever + likelihood"]
+    run("prepare", "beauty", "--source", str(raw_folder))
+    run("train", "retriever", "--dataset", "beauty", "--config", config)
+    assert (
+        "is a ranker of ml-100k"
+        in run("evaluate", "--dataset", "beauty", "--ranker", "ml-100k/smollm2-135m", code=2).stderr
+    )
     shown = as_json("store", "show", "ml-100k/smollm2-135m")
     assert "adapter_model.safetensors" not in shown["files"]
     for wrong in (("--max-minutes", "5"), ("--signals", "title"), ("--strategy", "likelyhood")):

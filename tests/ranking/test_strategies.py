@@ -2,10 +2,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import byte_tokenizer, tiny_llama
 
 from llamarec_cli.ranking import strategies
 from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine
+from llamarec_cli.ranking.prompt import render_pointwise_prompt
 from llamarec_cli.ranking.strategies import GenerateLetters, GenerateTitles, Pointwise
 
 TITLES = ["", "Alien", "Brazil", "Heat", "Up"]
@@ -63,14 +65,25 @@ def test_pointwise_is_yes_less_no_of_each_candidate(encoder: PromptEncoder) -> N
     model.resize_token_embeddings(len(tokenizer))
     ranker = Pointwise(model, PromptEncoder(tokenizer, TITLES))
     scores = ranker.rank([1], [2, 3, 4])
-    assert order(scores)
+    margins = []
+    for item in (2, 3, 4):
+        prompt = tokenizer.encode(render_pointwise_prompt([TITLES[1]], TITLES[item]))
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt])).logits[0, -1]
+        yes, no = (logits[tokenizer.encode(answer)[0]] for answer in ("Yes", "No"))
+        margins.append(float(yes - no))
+    assert (scores - scores[0]).tolist() == pytest.approx([margin - margins[0] for margin in margins], abs=1e-4)
     swapped = ranker.rank([1], [4, 3, 2])
     assert scores.tolist() == pytest.approx(swapped[::-1].tolist(), abs=1e-5)
 
 
-def test_a_real_model_writes_as_much_as_it_is_told(encoder: PromptEncoder) -> None:
+def test_a_real_model_writes_as_much_as_it_is_told(encoder: PromptEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_llama()
-    text = strategies.generate(model, encoder.tokenizer, "Alien", 7, to_the_end=True)
-    assert len(encoder.tokenizer.encode(text)) >= 1
+    asked: list[torch.Tensor] = []
+    original = model.generate
+    monkeypatch.setattr(model, "generate", lambda *args, **named: asked.append(original(*args, **named)) or asked[-1])
+    prompt = len(encoder.tokenizer.encode("Alien"))
+    strategies.generate(model, encoder.tokenizer, "Alien", 7, to_the_end=True)
+    assert asked[0].shape[1] - prompt == 7
     for ranker in (GenerateTitles(model, encoder), GenerateLetters(model, encoder), RankingEngine(model, encoder)):
         assert len(ranker.rank([1, 2], [3, 4])) == 2
