@@ -25,6 +25,10 @@ class LlamaRecError(Exception):
         self.hint = hint
 
 
+class HistoryError(LlamaRecError):
+    """One user's history cannot be used; that of the next user may."""
+
+
 class UsageError(LlamaRecError):
     """The command itself was wrong: a bad value, an unknown key, two flags that exclude each other."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.errors import HistoryError
 
 _FORMS = 'Write a list of titles or item ids, such as ["Toy Story (1995)", "Fargo"], or {"history": [...]}.'
 
@@ -17,27 +17,27 @@ def parse_history(text: str, source: str) -> list[str]:
         source: Where it came from, for the sentence of an error.
 
     Raises:
-        LlamaRecError: It is not JSON, has another form, or is empty.
+        HistoryError: It is not JSON, has another form, or is empty.
     """
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise LlamaRecError(
+        raise HistoryError(
             f"{source} is not JSON (line {error.lineno}, column {error.colno}: {error.msg}).", _FORMS
         ) from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, or lists in lists in lists
-        raise LlamaRecError(f"{source} is no history.", _FORMS) from error
+        raise HistoryError(f"{source} is no history.", _FORMS) from error
     if isinstance(value, dict):
         if "history" not in value:
-            raise LlamaRecError(f'{source} is an object without "history".', _FORMS)
+            raise HistoryError(f'{source} is an object without "history".', _FORMS)
         value = value["history"]
     if not isinstance(value, list):
-        raise LlamaRecError(f"{source} holds no list.", _FORMS)
+        raise HistoryError(f"{source} holds no list.", _FORMS)
     entries: list[str] = []
     for place, entry in enumerate(value, start=1):
         if isinstance(entry, bool) or not isinstance(entry, str | int):
-            raise LlamaRecError(f"Entry {place} of {source} is neither a title nor an item id: {entry!r}.", _FORMS)
+            raise HistoryError(f"Entry {place} of {source} is neither a title nor an item id: {entry!r}.", _FORMS)
         entries.append(str(entry))
     if not entries:
-        raise LlamaRecError(f"The history in {source} is empty.", _FORMS)
+        raise HistoryError(f"The history in {source} is empty.", _FORMS)
     return entries

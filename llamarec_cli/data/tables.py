@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import assert_never
 
 import polars as pl
+import polars.selectors as cs
 
 from llamarec_cli.data.readers import RawLog, UnreadableError
 from llamarec_cli.errors import LlamaRecError, UsageError, nearest
@@ -33,6 +34,10 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
     "title": ("title", "name", "producttitle", "productname", "itemtitle", "itemname"),
 }  # fmt: skip
 _SHOWN_BAD_ROWS = 5
+# Lines of JSON that are looked at for their keys.
+_SAMPLED_LINES = 1000
+# Name of the column that counts rows; no table has it.
+_ROW = "\x00row"
 # Integers above these are milli-, micro- and nanoseconds since 1970: as seconds they lie beyond the year 5000.
 _TICKS = ((10**17, 10**9), (10**14, 10**6), (10**11, 10**3))
 
@@ -127,9 +132,10 @@ def read_tables(interactions: Path, items: Path | None, options: TableOptions) -
     }
     if options.min_rating is not None and columns["rating"] is None:
         raise UsageError(f"{interactions} has no column of ratings for --min-rating.", "Name it: --rating-column NAME")
-    report.columns = {role: column for role, column in columns.items() if column}
+    report.columns = {role: column for role, column in columns.items() if column is not None}
     with _as_sentences(interactions):
         log = _clean(table, columns, options, report)
+    with _as_sentences(items or interactions):
         titles = _titles(_Table(items) if items else table, columns["item"], options)
     return RawLog(log, titles, columns["time"] is not None), report
 
@@ -177,15 +183,21 @@ class _Table:
         return found
 
     def scan(self, columns: list[str]) -> pl.LazyFrame:
-        """Return some columns, as text unless the format knows better, and `row`, each row's place from 0."""
+        """Return some columns, as text unless the format knows better, and each row's place from 0."""
         match self.form:
             case TableForm.CSV | TableForm.TSV:
-                return self._separated().select("row", *columns)
+                return self._separated().select(cs.by_name(_ROW, *columns))
             case TableForm.JSON_LINES:
+                if awkward := [name for name in columns if re.search(r"['\"\\]", name)]:
+                    raise UsageError(
+                        f"The key {awkward[0]} of {self.path} holds a quote or a backslash and cannot be asked for.",
+                        "Rename it.",
+                    )
                 fields = [pl.col("text").str.json_path_match(f"$['{name}']").alias(name) for name in columns]
-                return self._lines().select("row", *fields)
+                return self._lines().select(cs.by_name(_ROW), *fields)
             case TableForm.PARQUET:
-                return pl.scan_parquet(self.path, row_index_name="row").select("row", *columns)
+                frame = pl.scan_parquet(self.path, row_index_name=_ROW, glob=False)
+                return frame.select(cs.by_name(_ROW, *columns))
         assert_never(self.form)
 
     def where(self, row: int) -> str:
@@ -202,27 +214,34 @@ class _Table:
     def _columns(self) -> list[str]:
         match self.form:
             case TableForm.CSV | TableForm.TSV:
-                return [name for name in self._separated().collect_schema().names() if name != "row"]
+                return [name for name in self._separated().collect_schema().names() if name != _ROW]
             case TableForm.JSON_LINES:
-                for (text,) in self._lines().select("text").head(100).collect().iter_rows():
+                # Of all the first records, since one may leave out what it does not know.
+                found: dict[str, None] = {}
+                for (text,) in self._lines().select("text").head(_SAMPLED_LINES).collect().iter_rows():
                     try:
                         record = json.loads(text or "")
-                    except ValueError:
+                    except (ValueError, RecursionError):
                         continue
                     if isinstance(record, dict):
-                        return list(record)
+                        found |= dict.fromkeys(record)
+                if found:
+                    return list(found)
                 raise UnreadableError(f"{self.path} does not hold one JSON object a line.", "Export it as JSON lines.")
             case TableForm.PARQUET:
-                return pl.scan_parquet(self.path).collect_schema().names()
+                return pl.scan_parquet(self.path, glob=False).collect_schema().names()
         assert_never(self.form)
 
     def _separated(self) -> pl.LazyFrame:
         return pl.scan_csv(
             self.path,
             separator="\t" if self.form is TableForm.TSV else ",",
+            # Tabs need no quotes, and titles hold them: 12" single.
+            quote_char=None if self.form is TableForm.TSV else '"',
             infer_schema=False,
             truncate_ragged_lines=True,
-            row_index_name="row",
+            row_index_name=_ROW,
+            glob=False,
         )
 
     def _lines(self) -> pl.LazyFrame:
@@ -234,7 +253,8 @@ class _Table:
             new_columns=["text"],
             infer_schema=False,
             truncate_ragged_lines=True,
-            row_index_name="row",
+            row_index_name=_ROW,
+            glob=False,
         )
 
 
@@ -242,14 +262,14 @@ def _clean(
     table: _Table, columns: Mapping[str, str | None], options: TableOptions, report: ImportReport
 ) -> pl.DataFrame:
     """Return the usable interactions in order of time, and write into the report what became of the others."""
-    wanted = {role: column for role, column in columns.items() if column}
+    wanted = {role: column for role, column in columns.items() if column is not None}
     frame = table.scan(list(dict.fromkeys(wanted.values())))
     types = frame.collect_schema()
-    parsed = [pl.col("row"), _text(wanted["user"]).alias("user"), _text(wanted["item"]).alias("item")]
+    parsed = [pl.col(_ROW), _text(wanted["user"]).alias("user"), _text(wanted["item"]).alias("item")]
     if "time" in wanted:
         parsed.append(_microseconds(wanted["time"], types[wanted["time"]]).alias("microseconds"))
     else:
-        parsed.append(pl.col("row").cast(pl.Int64).alias("microseconds"))
+        parsed.append(pl.col(_ROW).cast(pl.Int64).alias("microseconds"))
     if options.min_rating is not None:
         parsed.append(pl.col(wanted["rating"]).cast(pl.Float64, strict=False).alias("rating"))
     rows = frame.select(parsed).collect()
@@ -265,10 +285,15 @@ def _clean(
     report.bad_rows = bad.height
     for row in bad.head(_SHOWN_BAD_ROWS).iter_rows(named=True):
         why = ", ".join(reasons[name] for name in checked if row[name] is None)
-        report.examples.append(f"{table.where(row['row'])}: {why}")
+        report.examples.append(f"{table.where(row[_ROW])}: {why}")
     if bad.height and options.strict:
         raise LlamaRecError(
             f"{table.path}, {report.examples[0]}.", "Mend the row, or leave --strict out to pass over such rows."
+        )
+    if bad.height and bad.height == rows.height:
+        raise LlamaRecError(
+            f"No row of {table.path} can be used; the first, {report.examples[0]}.",
+            "Mend the column, or name another one; llamarec prepare --help lists the options.",
         )
     rows = rows.drop_nulls(checked)
     if options.min_rating is not None:
@@ -290,6 +315,13 @@ def _titles(table: _Table, item_column: str | None, options: TableOptions) -> pl
     template = options.title_column or ""
     if "{" in template:
         parts = re.findall(r"\{([^{}]+)\}", template)
+        if len(set(parts)) != len(parts) or re.sub(r"\{[^{}]+\}", "", template).strip("{}") != re.sub(
+            r"\{[^{}]+\}", "", template
+        ):
+            raise UsageError(
+                f"--title-column {template!r} must name each column once, in braces.",
+                'Write it as in "{title} by {brand}".',
+            )
         columns = {part: table.column("title", part, "--title-column") for part in parts}
         texts = [_text(column).fill_null("") for column in columns.values()]
         title = pl.format(re.sub(r"\{[^{}]+\}", "{}", template), *texts)
@@ -324,12 +356,19 @@ def _microseconds(column: str, kind: pl.DataType) -> pl.Expr:
         return _from_number(value)
     text = value.str.strip_chars()
     number = pl.coalesce(text.cast(pl.Int64, strict=False), text.cast(pl.Float64, strict=False))
-    iso = text.str.replace("T", " ").str.replace(r"(Z|\+00:?00)$", "")
+    # An offset such as +01:00 is taken off the text and then off the time.
+    offset = text.str.extract_groups(r"([+-])(\d{2}):?(\d{2})$")
+    minutes = offset.struct[1].cast(pl.Int64) * 60 + offset.struct[2].cast(pl.Int64)
+    ahead = pl.when(text.str.contains(r":\d{2}.*[+-]\d{2}:?\d{2}$")).then(
+        pl.when(offset.struct[0] == "-").then(-minutes).otherwise(minutes)
+    )
+    iso = text.str.replace("T", " ").str.replace(r"Z$", "")
+    iso = pl.when(ahead.is_null()).then(iso).otherwise(iso.str.replace(r"[+-]\d{2}:?\d{2}$", ""))
     moments = [
         iso.str.to_datetime(form, strict=False, time_unit="us")
         for form in ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
     ]
-    return pl.coalesce(_from_number(number), pl.coalesce(moments).dt.epoch("us"))
+    return pl.coalesce(_from_number(number), pl.coalesce(moments).dt.epoch("us") - ahead.fill_null(0) * 60 * 1_000_000)
 
 
 def _from_number(value: pl.Expr) -> pl.Expr:
@@ -347,5 +386,5 @@ def _as_sentences(path: Path) -> Iterator[None]:
     except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UnreadableError(
-            f"{path} cannot be read: {reason}.", "Export it again, in the form its name says."
+            f"{path} cannot be read: {reason}.", "Export it again, in the form its name says, with every quote closed."
         ) from error

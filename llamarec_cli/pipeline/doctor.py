@@ -65,9 +65,10 @@ def diagnose(store: Store) -> Diagnosis:
     """Look at everything that a first run needs."""
     device = best_device()
     place = store.home
-    while not place.exists():
+    # Unlike Path.exists, this is False and no error for what may not be looked at.
+    while not os.path.exists(place):  # noqa: PTH110
         place = place.parent
-    writable = os.access(place, os.W_OK)
+    writable = os.path.isdir(place) and os.access(place, os.W_OK)  # noqa: PTH112
     free = shutil.disk_usage(place).free
     artefacts = store.artefacts()
     cached = {}

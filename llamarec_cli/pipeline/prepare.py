@@ -40,9 +40,10 @@ def prepare_dataset(context: Context, name: str, source: Path | None = None, *, 
         LlamaRecError: The name is unknown or taken, no source could be read, or nothing is left after preprocessing.
     """
     row = catalogue_row(name)
-    data = prepare(read_raw_log(source) if source else _read_catalogue_sources(context, row))
-    config = {"min_count": DEFAULT_MIN_COUNT, "licence": row.licence, "citation": row.citation}
-    _keep(context, name, data, config, replace)
+    with context.store.making(name, context.say):
+        data = prepare(read_raw_log(source) if source else _read_catalogue_sources(context, row))
+        config = {"min_count": DEFAULT_MIN_COUNT, "licence": row.licence, "citation": row.citation}
+        _keep(context, name, data, config, replace)
     return data
 
 

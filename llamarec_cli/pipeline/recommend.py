@@ -13,7 +13,7 @@ from llamarec_cli.data.catalogue import catalogue_row
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Sequences
 from llamarec_cli.data.titles import Match, TitleIndex
-from llamarec_cli.errors import LlamaRecError, UsageError
+from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.prepare import need_dataset
 from llamarec_cli.pipeline.rankers import TrainedRanker, load_ranker, ranker_name
@@ -114,6 +114,15 @@ class Recommender:
             )
         self.index = TitleIndex(self.data.titles, self.data.item_ids, self.data.popularity().tolist())
 
+    def load(self) -> None:
+        """Load the language model now, if it counts, rather than at the first user.
+
+        Raises:
+            LlamaRecError: It cannot be had.
+        """
+        if self.ranker.source.model in self.fusion.coefficients:
+            _ = self.ranker.source.scorer
+
     def length(self, top: int | None) -> int:
         """Return how long a list is if `top` is asked for: 10 by default, or `k` where that is less.
 
@@ -195,7 +204,7 @@ class Recommender:
         items = np.array([match.item for match in matches if match.item is not None], dtype=np.int32)
         if not len(items):
             near = matches[0].alternatives if matches else ()
-            raise LlamaRecError(
+            raise HistoryError(
                 f"{self.dataset} knows none of the {len(matches)} titles in this history.",
                 f"The nearest to {matches[0].given!r} is {near[0]!r}."
                 if near
@@ -208,7 +217,7 @@ class Recommender:
         candidates = retrieve(self.retriever.model, Sequences(items, np.array([0, len(items)])), k)
         pool = candidates.items_SK[0][candidates.items_SK[0] > 0]
         if not len(pool):
-            raise LlamaRecError(
+            raise HistoryError(
                 f"The history holds every item of {self.dataset}, so nothing is left to recommend.", "Shorten it."
             )
         return candidates, pool

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import polars as pl
+from filelock import FileLock, Timeout
 
 from llamarec_cli.data.histories import parse_history
-from llamarec_cli.errors import LlamaRecError, UsageError
+from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.recommend import Recommender
 from llamarec_cli.progress import Progress
@@ -89,22 +90,38 @@ def recommend_file(
     for path in (source, output):
         if path != STANDARD and path.suffix not in _FORMS:
             raise UsageError(f"{path} must end in {', '.join(_FORMS)}.", "Or give - for JSON lines on stdin or stdout.")
+    recommender.load()
     if output == STANDARD:
         if resume:
             raise UsageError("--resume needs an output in a file.", "Give --output FILE.")
         return _run(context, recommender, source, sys.stdout, top, Summary(0, 0))
     if output.exists() and not replace:
         raise LlamaRecError(f"{output} is there already.", "Give another --output, or --replace to overwrite it.")
+    if not output.parent.is_dir():
+        raise LlamaRecError(f"There is no folder {output.parent}.", "Make it, or give another --output.")
     partial = output.with_name(output.name + ".partial")
-    done = _whole_lines(partial) if resume else Summary(0, 0)
+    if partial.exists() and not resume and not replace:
+        raise LlamaRecError(
+            f"{partial} was left by an interrupted run.", "Add --resume to go on with it, or --replace to start anew."
+        )
     try:
-        with partial.open("a" if resume else "w", encoding="utf-8") as stream:
-            summary = _run(context, recommender, source, stream, top, done)
-            stream.flush()
-            os.fsync(stream.fileno())
+        with FileLock(partial.with_name(partial.name + ".lock"), timeout=0):
+            done = _whole_lines(partial, source) if resume else Summary(0, 0)
+            with partial.open("a" if resume else "w", encoding="utf-8") as stream:
+                summary = _run(context, recommender, source, stream, top, done)
+                stream.flush()
+                os.fsync(stream.fileno())
+            _finish(partial, output)
+    except Timeout as error:
+        raise LlamaRecError(
+            f"Another process is writing {output}.", "Wait for it, or give another --output."
+        ) from error
     except OSError as error:
-        raise LlamaRecError(f"{partial} cannot be written ({error.strerror}).", "Make room, then --resume.") from error
-    _finish(partial, output)
+        raise LlamaRecError(
+            f"{error.filename or partial} cannot be used ({error.strerror}).",
+            "Make room or another --output, then --resume.",
+        ) from error
+    partial.with_name(partial.name + ".lock").unlink(missing_ok=True)
     return summary
 
 
@@ -122,12 +139,12 @@ def _run(
         try:
             found = recommender.recommend(parse_history(entry.history, f"line {entry.line}"), top)
             record |= {"dataset": found.dataset, "items": found.as_json(), "unknown": found.unknown}
-        except LlamaRecError as error:
+        except HistoryError as error:
             record["error"] = error.sentence
             errors += 1
         users += 1
         # Line by line, so that a kill loses at most the line it falls into.
-        stream.write(json.dumps(record) + "\n")
+        stream.write(json.dumps(record, default=str) + "\n")
         stream.flush()
         context.report(Progress("recommend", users, total, f"{errors} errors" if errors else ""))
     return Summary(users, errors)
@@ -161,15 +178,20 @@ def _user_of(text: str) -> Any:
 
 
 def _csv_entries(source: Path, stream: IO[str]) -> Iterator[Entry]:
+    # A long history in one field is no mistake.
+    csv.field_size_limit(1 << 30)
     reader = csv.DictReader(stream)
-    _need_history(source, list(reader.fieldnames or []))
-    for row in reader:
-        yield Entry(reader.line_num, row.get("user"), row["history"] or "")
+    try:
+        _need_history(source, list(reader.fieldnames or []))
+        for row in reader:
+            yield Entry(reader.line_num, row.get("user"), row["history"] or "")
+    except csv.Error as error:
+        raise LlamaRecError(f"{source} cannot be read as CSV: {error}.", "Export it again.") from error
 
 
 def _parquet_entries(source: Path) -> Iterator[Entry]:
     try:
-        frame = pl.scan_parquet(source)
+        frame = pl.scan_parquet(source, glob=False)
         names = frame.collect_schema().names()
         _need_history(source, names)
         columns = [name for name in ("user", "history") if name in names]
@@ -177,7 +199,9 @@ def _parquet_entries(source: Path) -> Iterator[Entry]:
         while (rows := frame.select(columns).slice(begin, _ROWS_AT_ONCE).collect()).height:
             for place, row in enumerate(rows.iter_rows(named=True), start=begin + 1):
                 history = row["history"]
-                yield Entry(place, row.get("user"), history if isinstance(history, str) else json.dumps(history))
+                yield Entry(
+                    place, row.get("user"), history if isinstance(history, str) else json.dumps(history, default=str)
+                )
             begin += rows.height
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0].rstrip(".")
@@ -204,20 +228,39 @@ def _count(source: Path) -> int | None:
     return None if source.suffix == ".csv" else lines
 
 
-def _whole_lines(partial: Path) -> Summary:
-    """Cut a torn line off the end of what an interrupted run wrote, and count what is whole."""
+def _whole_lines(partial: Path, source: Path) -> Summary:
+    """Cut a torn line off the end of what an interrupted run wrote, and count what is whole.
+
+    Raises:
+        LlamaRecError: What is there was not made from this source.
+    """
     if not partial.is_file():
         return Summary(0, 0)
     users, errors, whole = 0, 0, 0
+    entries = _entries(source)
     with partial.open("rb+") as stream:
         for line in stream:
             if not line.endswith(b"\n"):
                 break
             whole += len(line)
+            errors += _is_error(partial, line, next(entries, None))
             users += 1
-            errors += "error" in json.loads(line)
         stream.truncate(whole)
     return Summary(users, errors)
+
+
+def _is_error(partial: Path, line: bytes, entry: Entry | None) -> bool:
+    """Tell whether a written record holds an error, after checking that it is this entry's."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    if entry is None or not isinstance(record, dict) or record.get("line") != entry.line:
+        raise LlamaRecError(
+            f"{partial} does not fit the input: it was written from another one, or changed.",
+            "Give the input it was written from, or --replace to start anew.",
+        )
+    return "error" in record
 
 
 def _finish(partial: Path, output: Path) -> None:
@@ -232,7 +275,7 @@ def _finish(partial: Path, output: Path) -> None:
         table.replace(output)
     else:
         ready = partial.with_name(partial.name + ".parquet")
-        pl.scan_csv(table, infer_schema=False).sink_parquet(ready)
+        pl.scan_csv(table, infer_schema=False, glob=False).sink_parquet(ready)
         ready.replace(output)
         table.unlink()
     partial.unlink()
@@ -242,7 +285,7 @@ _COLUMNS = ("line", "user", "dataset", "items", "unknown", "error")
 
 
 def _write_csv(records: IO[str], path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as stream:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
         writer = csv.DictWriter(stream, _COLUMNS)
         writer.writeheader()
         for line in records:

@@ -37,9 +37,10 @@ def install_starter(context: Context, data: PreparedData) -> None:
         folder = package / name.replace("/", "--")
         manifest = read_manifest(folder)
         check_vocabulary(Artefact(folder, manifest), data)
-        if name not in context.store:
-            context.store.adopt(folder)
-        elif context.store.open(name).manifest.digest != manifest.digest:
+        with context.store.making(name, context.say):
+            if name not in context.store:
+                context.store.adopt(folder)
+        if context.store.open(name).manifest.digest != manifest.digest:
             raise LlamaRecError(
                 f"{name} in the store is your own, and the starter's ranker was not trained for it.",
                 f"llamarec train ranker --dataset {STARTER_DATASET}",

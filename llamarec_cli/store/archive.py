@@ -7,6 +7,7 @@ digest is computed before a folder is renamed into the store.
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -74,7 +75,8 @@ def export_archive(artefacts: list[Artefact], path: Path, report: Reporter = sil
         with (
             partial.open("wb") as raw,
             zstandard.ZstdCompressor().stream_writer(raw) as packed,
-            tarfile.open(fileobj=packed, mode="w|") as archive,
+            # Files that share their bytes on this disk are files of their own in the archive.
+            tarfile.open(fileobj=packed, mode="w|", dereference=True) as archive,
         ):
             for number, file in enumerate(files, start=1):
                 archive.add(file, arcname=file.relative_to(root).as_posix(), filter=_anonymous)
@@ -113,16 +115,18 @@ def adopt_all(store: Store, folder: Path) -> list[str]:
     found = [Artefact(one, read_manifest(one)) for one in sorted(folder.iterdir()) if (one / MANIFEST_FILE).is_file()]
     if not found:
         raise LlamaRecError("There is no artefact in it.", "Was it made by llamarec store export or push?")
+    manifests = {artefact.manifest.name: artefact.manifest for artefact in found}
     for artefact in found:
         _check(store, artefact)
+        _depth(artefact.manifest, manifests, ())
     added: list[str] = []
     # Parents first: whoever looks into the store meanwhile never finds a child alone.
-    for artefact in sorted(found, key=lambda one: _depth(one.manifest, {o.manifest.name: o.manifest for o in found})):
+    for artefact in sorted(found, key=lambda one: _depth(one.manifest, manifests, ())):
         name = artefact.manifest.name
-        if name in store:
-            continue
-        store.adopt(artefact.path)
-        added.append(name)
+        with store.making(name, lambda _: None):
+            if name not in store:
+                store.adopt(artefact.path)
+                added.append(name)
     return added
 
 
@@ -147,9 +151,12 @@ def _check(store: Store, artefact: Artefact) -> None:
         )
 
 
-def _depth(manifest: Manifest, known: dict[str, Manifest]) -> int:
-    parents = [known[parent] for parent in manifest.parents if parent in known and parent != manifest.name]
-    return 1 + max((_depth(parent, known) for parent in parents), default=0)
+def _depth(manifest: Manifest, known: dict[str, Manifest], below: tuple[str, ...]) -> int:
+    """Return how many generations of parents an artefact has among those known; one may not be its own ancestor."""
+    if manifest.name in below:
+        raise LlamaRecError(f"{manifest.name} says that it was made from itself.", "Do not use this file.")
+    parents = [known[parent] for parent in manifest.parents if parent in known]
+    return 1 + max((_depth(parent, known, (*below, manifest.name)) for parent in parents), default=0)
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -169,7 +176,12 @@ def _unpack(path: Path, folder: Path, report: Reporter) -> None:
                 with target.open("wb") as written:
                     shutil.copyfileobj(content, written)
                 report(Progress(f"unpack {path.name}", number))
-    except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
+    except OSError as error:
+        # What is wrong with the disk is for the store to say; names that clash or are too long are the archive's fault.
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise LlamaRecError(f"{path} cannot be unpacked ({error.strerror}).", "Export it again.") from error
+    except (tarfile.TarError, zstandard.ZstdError, EOFError, ValueError) as error:
         raise LlamaRecError(f"{path} is no archive of llamarec ({error}).", "Export it again.") from error
 
 

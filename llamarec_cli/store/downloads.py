@@ -50,6 +50,8 @@ def fetch_url(store: Store, url: str, folder: str, report: Reporter = silent) ->
             headers |= {"Range": f"bytes={have}-", "If-Range": validator.read_text(encoding="utf-8")}
         try:
             with requests.get(url, stream=True, timeout=_TIMEOUT_SECONDS, headers=headers) as response:
+                if response.status_code == requests.codes.requested_range_not_satisfiable:
+                    _forget(part, validator)
                 response.raise_for_status()
                 resumed = response.status_code == requests.codes.partial_content
                 total = _receive(response, part, validator, have if resumed else 0, f"fetch {name}", report)
@@ -57,11 +59,20 @@ def fetch_url(store: Store, url: str, folder: str, report: Reporter = silent) ->
             raise LlamaRecError(
                 f"{url} could not be fetched ({type(error).__name__}).", "Check the network, then repeat."
             ) from error
-        if total is not None and part.stat().st_size != total:
-            raise LlamaRecError(f"{url} was cut off after {part.stat().st_size:,} bytes.", "Repeat the command.")
+        size = part.stat().st_size
+        if total is not None and size != total:
+            if size > total:  # two at once wrote it; nothing in it can be trusted
+                _forget(part, validator)
+            raise LlamaRecError(f"{url} was cut off after {size:,} bytes.", "Repeat the command.")
         part.rename(target)
         validator.unlink(missing_ok=True)
     return target
+
+
+def _forget(part: Path, validator: Path) -> None:
+    """Start anew the next time."""
+    part.unlink(missing_ok=True)
+    validator.unlink(missing_ok=True)
 
 
 def _receive(

@@ -6,6 +6,7 @@ an archive: every digest, before anything is renamed into the store.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ def push(store: Store, name: str, repository: str, *, private: bool = False) -> 
         store: The store.
         name: Name of the artefact.
         repository: `OWNER/NAME` on the Hub; made if it is not there.
-        private: Whether it is made private.
+        private: Whether it is made private. What else it holds is left alone.
 
     Returns:
         The address of the commit.
@@ -44,7 +45,10 @@ def push(store: Store, name: str, repository: str, *, private: bool = False) -> 
         api = HfApi()
         api.create_repo(repository, private=private, exist_ok=True)
         commit = api.upload_folder(
-            repo_id=repository, folder_path=folder, commit_message=f"{name} by llamarec", delete_patterns="*"
+            repo_id=repository,
+            folder_path=folder,
+            commit_message=f"{name} by llamarec",
+            delete_patterns=[f"{artefact.path.name}/*" for artefact in artefacts],
         )
     return str(commit.commit_url)
 
@@ -86,6 +90,7 @@ def hub_as_sentences(repository: str, revision: str | None = None) -> Iterator[N
         RevisionNotFoundError,
     )
 
+    unreachable: tuple[type[Exception], ...] = (HfHubHTTPError, ConnectionError, *_network_errors())
     try:
         yield
     except LlamaRecError:
@@ -107,16 +112,27 @@ def hub_as_sentences(repository: str, revision: str | None = None) -> Iterator[N
             f"{repository} is not in the Hub's cache on this machine, and the Hub cannot be reached.",
             f"With network: hf download {repository}. Then repeat the command.",
         ) from error
-    except (HfHubHTTPError, ConnectionError) as error:
-        raise LlamaRecError(f"The Hugging Face Hub refused {repository} ({error}).", "Try again later.") from error
+    except unreachable as error:
+        raise LlamaRecError(
+            f"The Hugging Face Hub cannot be reached, or refused {repository} ({error}).", "Try again later."
+        ) from error
+
+
+def _network_errors() -> tuple[type[Exception], ...]:
+    """Return what the Hub's own client raises when there is no network: its HTTP library's base error."""
+    from huggingface_hub import errors
+
+    http_error = getattr(errors, "HTTPError", None)
+    return (http_error,) if isinstance(http_error, type) and issubclass(http_error, Exception) else ()
 
 
 def model_card(artefacts: list[Artefact]) -> str:
     """Return a model card made from manifests; the last artefact is the one that was asked for."""
     asked = artefacts[-1].manifest
     lines = ["---", "tags:", "- llamarec", "- sequential-recommendation"]
-    if "base" in asked.config:
-        lines += [f"base_model: {asked.config['base']}"]
+    # Only a name on the Hub means anything to others; a folder of this machine is nobody's business.
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", base := asked.config.get("base", "")):
+        lines += [f"base_model: {base}"]
     lines += ["library_name: llamarec-cli", "---", "", f"# {asked.name}", ""]
     lines += [f"A {asked.kind} made by `{asked.command}`.", ""]
     for artefact in artefacts:

@@ -83,6 +83,15 @@ class Manifest:
         lines = [f"{name} {self.files[name].sha256}\n" for name in sorted(self.files) if name.endswith(_PAYLOAD)]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
+    def is_well_formed(self) -> bool:
+        """Tell whether fields that were read from a file have the types that are declared."""
+        texts = (self.name, self.command, *self.parents, *self.files)
+        tables = (self.config, self.parents, self.metrics, self.files, self.versions)
+        digests = [*self.parents.values(), *(record.sha256 for record in self.files.values())]
+        return all(isinstance(table, dict) for table in tables) and all(
+            isinstance(text, str) for text in (*texts, *digests)
+        )
+
     @property
     def bytes(self) -> int:
         """Size of all files but the manifest."""
@@ -119,8 +128,11 @@ def read_manifest(folder: Path) -> Manifest:
             )
         values["kind"] = Kind(values["kind"])
         values["files"] = {name: FileRecord(**record) for name, record in values["files"].items()}
-        return Manifest(**values)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        manifest = Manifest(**values)
+        if not manifest.is_well_formed():
+            raise ValueError("a field has another type than it must")
+        return manifest
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         name = folder.name.replace("--", "/")
         raise LlamaRecError(
             f"The manifest of {name} is damaged.", f"llamarec store remove {name}, then make it anew."

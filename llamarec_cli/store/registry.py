@@ -37,6 +37,8 @@ from llamarec_cli.store.manifest import (
     write_manifest,
 )
 
+# File systems end names at 255 bytes, and ours become parts of longer ones.
+_LONGEST_NAME = 120
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._]|-(?!-))*(?:/[a-z0-9](?:[a-z0-9._]|-(?!-))*)?")
 
 # Opening an artefact checks the digest of files up to this size; of larger ones (a base model) only the size.
@@ -94,7 +96,7 @@ class Store:
         Raises:
             UsageError: The name is not well formed.
         """
-        if not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
             raise UsageError(
                 f"{name!r} is no name: use lower-case letters, digits, '.', '_' and single '-', as in games/lrurec.",
                 "llamarec store list",
@@ -107,6 +109,10 @@ class Store:
         Raises:
             LlamaRecError: There is none of that name and kind, or it is damaged.
         """
+        if name not in self:
+            # A replacement may have been killed between its two renames; what it moved aside is put back.
+            with using_home(self.home):
+                self._sweep()
         if name not in self:
             raise LlamaRecError(
                 f"The store holds no {name}: {nearest(name, (a.manifest.name for a in self.artefacts()))}",
@@ -162,11 +168,12 @@ class Store:
         with using_home(self.home):
             folder = self._need(self.home / "locks")
             lock = self._locks.setdefault(name, FileLock(folder / f"{self.path_of(name).name}.lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            say(f"Another process is making {name}; waiting for it.")
-            lock.acquire()
+        with using_home(self.home):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                say(f"Another process is making {name}; waiting for it.")
+                lock.acquire()
         try:
             yield
         finally:
@@ -213,6 +220,8 @@ class Store:
         Raises:
             LlamaRecError: The name is taken, or is that of an artefact of another kind.
         """
+        with using_home(self.home):
+            self._sweep()
         if name not in self:
             return
         if not replace:
@@ -322,7 +331,10 @@ class Store:
         files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
         size = sum(file.stat().st_size for file in files)
         with self.scratch() as folder:
-            path.rename(folder / "removed")
+            try:
+                path.rename(folder / "removed")
+            except FileNotFoundError:  # somebody else was faster
+                return 0
         return size
 
     def _damaged_file(self, artefact: Artefact) -> str | None:
@@ -367,7 +379,8 @@ def using_home(home: Path) -> Iterator[None]:
     """Turn what the operating system says about a forbidden folder or a full disk into a sentence."""
     try:
         yield
-    except SafetensorError as error:
+    except (SafetensorError, shutil.Error) as error:
+        # Both say in words what the operating system said in numbers.
         if "No space left" in str(error):
             raise _disk_full(home) from error
         raise

@@ -150,3 +150,45 @@ def test_what_cannot_be_read_is_a_sentence(
 def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(LlamaRecError, match="no file"):
         read_tables(tmp_path / "nowhere.csv", None, TableOptions())
+
+
+def test_odd_names_of_columns_and_files_are_taken_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "log[1].csv").write_text("row,user,item,title,*\n1,u,i,T,x\n")
+    (tmp_path / "log1.csv").write_text("row,user,item,title,*\n1,v,i,T,x\n")
+    raw, _ = read_tables(tmp_path / "log[1].csv", None, TableOptions())
+    assert raw.interactions.rows() == [("u", "i", 0)]
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"us'er\\": "u", "item": "i", "title": "T"}) + "\n")
+    with pytest.raises(UsageError, match="cannot be asked for"):
+        read_tables(path, None, TableOptions(user_column="us'er\\"))
+
+
+def test_keys_that_the_first_record_leaves_out_are_found(tmp_path: Path) -> None:
+    rows, _ = log_of(
+        tmp_path / "a.jsonl",
+        '{"user": "u", "item": "a", "title": "A"}\n{"user": "u", "item": "b", "title": "B", "ts": 9}\n',
+    )
+    assert [row[1] for row in rows] == ["b"]
+
+
+def test_offsets_of_times_count(tmp_path: Path) -> None:
+    text = "user,item,time,title\nu,a,2024-03-01T10:00:00+01:00,A\nu,b,2024-03-01 09:30:00Z,B\nu,c,2024-03-01,C\n"
+    rows, _ = log_of(tmp_path / "a.csv", text)
+    assert [row[1] for row in rows] == ["c", "a", "b"]
+
+
+def test_if_no_row_can_be_used_the_reason_is_said(tmp_path: Path) -> None:
+    with pytest.raises(LlamaRecError, match="line 2: time is no time"):
+        log_of(tmp_path / "a.csv", "user,item,time,title\nu,a,noon,A\n")
+
+
+def test_a_tab_separated_title_may_hold_quotes(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text('user\titem\ttitle\nu\ta\t12" single\nu\tb\t"Weird Al" hits\n')
+    raw, _ = read_tables(tmp_path / "a.tsv", None, TableOptions())
+    assert raw.titles["title"].to_list() == ['12" single', '"Weird Al" hits']
+
+
+def test_a_broken_title_template_is_a_sentence(tmp_path: Path) -> None:
+    for template in ("{title} {title}", "{title"):
+        with pytest.raises(UsageError):
+            log_of(tmp_path / "a.csv", "user,item,title\nu,a,A\n", title_column=template)

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from llamarec_cli.errors import LlamaRecError, UsageError
+from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
 from llamarec_cli.pipeline import recommend_file as module
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.recommend import Recommendation, Recommendations
@@ -18,9 +18,14 @@ from llamarec_cli.pipeline.recommend_file import recommend_file
 class Fake:
     """Recommends what was given, reversed; knows nothing of `lost`."""
 
-    def __init__(self, dies_at: int | None = None) -> None:
+    def __init__(self, dies_at: int | None = None, *, broken: bool = False) -> None:
         self.calls = 0
+        self.broken = broken
         self.dies_at = dies_at
+
+    def load(self) -> None:
+        if self.broken:
+            raise LlamaRecError("The base model cannot be had.", "")
 
     def length(self, top: int | None) -> int:
         if top == 99:
@@ -32,7 +37,7 @@ class Fake:
         if self.calls == self.dies_at:
             raise KeyboardInterrupt
         if history == ["lost"]:
-            raise LlamaRecError("fake knows none of the 1 titles in this history.", "")
+            raise HistoryError("fake knows none of the 1 titles in this history.", "")
         items = [Recommendation(entry, f"Title {entry}", 0.5) for entry in reversed(history)]
         return Recommendations("fake", "fake/ranker", history, [], items)
 
@@ -118,6 +123,9 @@ def test_records_are_read_as_they_are_wanted(context: Context, tmp_path: Path, m
 @pytest.mark.parametrize(
     ("source", "output", "options", "sentence"),
     [
+        ("users.jsonl", "begun.jsonl", {}, "was left by an interrupted run"),
+        ("users.jsonl", "foreign.jsonl", {"resume": True}, "does not fit the input"),
+        ("users.jsonl", "garbage.jsonl", {"resume": True}, "does not fit the input"),
         ("nowhere.jsonl", "recs.jsonl", {}, "no file"),
         ("users.jsonl", "recs.txt", {}, "must end in"),
         ("users.xls", "recs.jsonl", {}, "must end in"),
@@ -126,7 +134,7 @@ def test_records_are_read_as_they_are_wanted(context: Context, tmp_path: Path, m
         ("users.jsonl", "recs.jsonl", {"top": 99}, "--top must be"),
         ("other.csv", "recs.jsonl", {}, "no column called history"),
         ("broken.parquet", "recs.jsonl", {}, "cannot be read as Parquet"),
-        ("users.jsonl", "no-folder/recs.jsonl", {}, "cannot be written"),
+        ("users.jsonl", "no-folder/recs.jsonl", {}, "no folder"),
     ],
 )
 def test_mistakes_are_sentences(
@@ -136,7 +144,23 @@ def test_mistakes_are_sentences(
     (tmp_path / "there.jsonl").write_text("precious\n")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     (tmp_path / "broken.parquet").write_text("no parquet")
+    (tmp_path / "begun.jsonl.partial").write_text('{"line": 1}\n')
+    (tmp_path / "foreign.jsonl.partial").write_text('{"line": 7}\n')
+    (tmp_path / "garbage.jsonl.partial").write_text("garbage\n")
     target = Path(output) if output == "-" else tmp_path / output
     with pytest.raises(LlamaRecError, match=sentence):
         run(context, tmp_path / source, target, **options)
     assert (tmp_path / "there.jsonl").read_text() == "precious\n"
+
+
+def test_a_model_that_cannot_be_had_is_no_error_of_the_users(context: Context, tmp_path: Path) -> None:
+    with pytest.raises(LlamaRecError, match="cannot be had"):
+        run(context, write_users(tmp_path / "users.jsonl"), tmp_path / "recs.jsonl", Fake(broken=True))
+    assert not list(tmp_path.glob("recs.jsonl*"))
+
+
+def test_odd_users_and_names_of_files_are_no_problem(context: Context, tmp_path: Path) -> None:
+    source = tmp_path / "users[1].jsonl"
+    source.write_text('{"user": "\\ud800", "history": [1]}\n{"user": {"id": 3}, "history": [2]}\n')
+    for output in ("recs[1].csv", "recs[1].parquet", "recs[1].jsonl"):
+        assert run(context, source, tmp_path / output).users == 2

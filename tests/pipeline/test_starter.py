@@ -11,6 +11,9 @@ from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.prepare import prepare_dataset
 from llamarec_cli.pipeline.recommend import recommend
 from llamarec_cli.pipeline.starter import STARTER_DATASET, install_starter
+from llamarec_cli.ranking.fusion import FusionGroups
+from llamarec_cli.ranking.signals import LANGUAGE_MODEL, Signal
+from llamarec_cli.retrieval.models import build
 from llamarec_cli.store.manifest import Kind, read_manifest, sha256_of
 
 STARTER = Path(str(resources.files("llamarec_cli") / "starter"))
@@ -51,3 +54,12 @@ def test_from_an_empty_home_it_recommends(context: Context) -> None:
     assert len(found.items) == 20
     assert sum(item.probability for item in found.items) == pytest.approx(1)
     assert not {item.title for item in found.items} & set(found.history)
+
+
+def test_this_version_reads_it() -> None:
+    retriever, ranker = (read_manifest(folder) for folder in FOLDERS)
+    assert build(retriever.config, 3) is not None
+    assert Signal(ranker.config["strategy"]) in LANGUAGE_MODEL
+    groups = FusionGroups.from_json(ranker.metrics["fusion"])
+    assert groups.chosen in groups.fitted
+    assert {"counts.safetensors", "priors.safetensors"} <= set(ranker.files)

@@ -26,7 +26,8 @@ class FakeHub:
         assert exist_ok
         self.commits.setdefault(repository, [])
 
-    def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str, delete_patterns: str) -> Any:
+    def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str, delete_patterns: list[str]) -> Any:
+        assert all(pattern.endswith("/*") and pattern != "/*" for pattern in delete_patterns)
         revision = f"{repo_id.replace('/', '-')}-{len(self.commits[repo_id])}"
         shutil.copytree(folder_path, self.folder / revision)
         self.commits[repo_id].append(revision)
@@ -62,7 +63,7 @@ def full(store: Store) -> Store:
     make(store, "base", Kind.BASE_MODEL)
     figures = {"ndcg@10": 0.0572}
     make(store, "games/lrurec", Kind.RETRIEVER, ("games",), metrics={"validation": figures, "test": figures})
-    make(store, "games/base", Kind.RANKER, ("games", "base", "games/lrurec"), config={"base": "base"})
+    make(store, "games/base", Kind.RANKER, ("games", "base", "games/lrurec"), config={"base": "owner/base"})
     return store
 
 
@@ -78,7 +79,7 @@ def test_the_model_card_tells_data_base_metrics_command_and_licence(full: Store,
     push(full, "games/base", "me/games")
     card = (hub.folder / "me-games-0" / "README.md").read_text()
     for part in (
-        "base_model: base",
+        "base_model: owner/base",
         "llamarec make games/base",
         "users 3",
         "research use",
