@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -22,7 +23,10 @@ def main() -> None:
     console = Console(record=True, width=92, file=io.StringIO())
     console.print(Text(f"$ {COMMAND}", style="bold"))
     console.print(Text.from_ansi(result.stderr + result.stdout))
-    console.save_svg(str(HERE / "recommend.svg"), title="llamarec")
+    picture = console.export_svg(title="llamarec")
+    # Whoever looks at it need not fetch a font for it.
+    picture = re.sub(r"\s*@font-face \{.*?\}", "", picture, flags=re.DOTALL)
+    (HERE / "recommend.svg").write_text(picture, encoding="utf-8")
 
 
 if __name__ == "__main__":
