@@ -105,8 +105,9 @@ def _recommend_file(
 ) -> None:
     if output is None:
         raise UsageError("--output is missing.", "Give --output FILE, or --output - for stdout.")
+    from llamarec_cli.data.user_files import STANDARD
     from llamarec_cli.pipeline.recommend import Recommender
-    from llamarec_cli.pipeline.recommend_file import STANDARD, recommend_file
+    from llamarec_cli.pipeline.recommend_file import recommend_file
 
     with pipeline_context(auto=not no_auto) as context:
         recommender = Recommender(context, dataset, ranker, k=k, fusion=not no_fusion)

@@ -39,11 +39,12 @@ from llamarec_cli.ranking.base_models import (
 )
 from llamarec_cli.ranking.engine import PromptEncoder
 from llamarec_cli.ranking.examples import TrainingExamples
-from llamarec_cli.ranking.finetuning import PRESETS, RankerConfig, RankerValidation, ValidationSet, train_ranker
+from llamarec_cli.ranking.finetuning import PRESETS, RankerConfig, train_ranker
 from llamarec_cli.ranking.fusion import fit_groups
 from llamarec_cli.ranking.likelihood import LikelihoodEngine
 from llamarec_cli.ranking.prompt import MAX_CANDIDATES
 from llamarec_cli.ranking.signals import CHEAP, LANGUAGE_MODEL, Signal, SignalSource
+from llamarec_cli.ranking.validation import RankerValidation, ValidationSet
 from llamarec_cli.retrieval.candidates import DEFAULT_K
 from llamarec_cli.snapshots import TrainingState
 from llamarec_cli.store.manifest import Kind, Manifest

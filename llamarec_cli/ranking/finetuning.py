@@ -15,16 +15,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.evaluation.metrics import ndcg_at, ranks_of_answers
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.adapters import adapter_parameters, add_adapter
 from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine, head_of, transformer_of
 from llamarec_cli.ranking.examples import RankingExample, TrainingExamples
+from llamarec_cli.ranking.validation import RankerValidation, ValidationSet, describe_validation, validate
 from llamarec_cli.snapshots import TrainingState, dropout_seed, part, restore_snapshot, take_snapshot
 
 
@@ -91,75 +90,6 @@ PRESETS: dict[str, RankerConfig] = {
         learning_rate=5e-4, warmup_steps=20, batch_size=4, validate_every=50, validation_users=60, patience=10
     ),
 }
-
-
-@dataclass(frozen=True)
-class ValidationSet:
-    """Validation users whose item is among their candidates, in the retriever's order.
-
-    Attributes:
-        examples: One a user; `answer` is the place of the true item.
-    """
-
-    examples: list[RankingExample]
-
-    @property
-    def answers(self) -> npt.NDArray[np.int64]:
-        """Place of each true item."""
-        return np.array([example.answer for example in self.examples], dtype=np.int64)
-
-    def divided(self, count: int, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Draw users that select the best step of a training, and return their indices and those of the others.
-
-        The others were not looked at while an adapter was chosen, so that a fusion fitted on them may trust it.
-
-        Args:
-            count: How many are drawn; 0 for half of them, and at most half.
-            seed: Of the draw.
-        """
-        users = len(self.examples)
-        drawn = min(count or users, max(1, users // 2))
-        order = np.random.default_rng([seed, 2]).permutation(users)
-        return np.sort(order[:drawn]), np.sort(order[drawn:])
-
-    def subset(self, users: npt.NDArray[np.int64]) -> ValidationSet:
-        """Return some of the users."""
-        return ValidationSet([self.examples[user] for user in users])
-
-    def shuffled(self, seed: int) -> ValidationSet:
-        """Return the same users with their candidates in random order, always the same for a seed.
-
-        A model that has learnt that the first letters are the retriever's favourites shows nothing here.
-        """
-        examples = []
-        for index, example in enumerate(self.examples):
-            order = np.random.default_rng([seed, 3, index]).permutation(len(example.candidates))
-            answer = int(np.flatnonzero(order == example.answer)[0])
-            examples.append(RankingExample(example.history, example.candidates[order], answer))
-        return ValidationSet(examples)
-
-
-@dataclass(frozen=True)
-class RankerValidation:
-    """One validation.
-
-    Attributes:
-        step: Optimiser steps before it.
-        examples: Examples seen before it.
-        loss: Mean training loss since the last validation, in nats; NaN-free: 0 before the first step.
-        ndcg: NDCG@10 of the verbalizer alone on the validation sample, candidates shuffled. This selects.
-        ordered_ndcg: The same with the candidates in the retriever's order, as users get them.
-        accuracy: Share of the sample whose true item came first, candidates shuffled.
-        letter_mass: Mean probability that the vocabulary leaves to the candidates' letters.
-    """
-
-    step: int
-    examples: int
-    loss: float
-    ndcg: float
-    ordered_ndcg: float
-    accuracy: float
-    letter_mass: float
 
 
 RankerState = TrainingState[RankerValidation]
@@ -333,18 +263,7 @@ class _Run:
     def _validate(self, sample: ValidationSet, step: int, seen: int, loss: float, report: Reporter) -> None:
         self.adapted.eval()
         engine = RankingEngine(self.model, self.encoder)
-        ordered, _ = _ranks(engine, sample, "validate", report)
-        shuffled, masses = _ranks(engine, sample.shuffled(self.config.seed), "validate, shuffled", report)
-        retriever = ndcg_at(sample.answers + 1, 10)
-        validation = RankerValidation(
-            step,
-            seen,
-            loss,
-            ndcg_at(shuffled, 10),
-            ndcg_at(ordered, 10),
-            float((shuffled == 1).mean()),
-            float(np.mean(masses)),
-        )
+        validation = validate(engine, sample, step, seen, loss, self.config.seed, report)
         state = self.state
         best = part(state.tensors, "best")
         state.validations.append(validation)
@@ -352,37 +271,8 @@ class _Run:
             best = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         state.tensors = take_snapshot(self.parameters, self.optimiser)
         state.tensors |= {f"best.{name}": value for name, value in best.items()}
-        shown_loss = f"loss {loss:.3f}" if step else "untrained"
-        chance = expected_ndcg_of_chance(sample)
-        note = (
-            f"step {step:,} ({seen:,} examples): {shown_loss}; NDCG@10 with candidates shuffled "
-            f"{validation.ndcg:.4f} (chance {chance:.4f}), in the retriever's order {validation.ordered_ndcg:.4f} "
-            f"(retriever {retriever:.4f}); accuracy {validation.accuracy:.3f}, letters have "
-            f"{validation.letter_mass:.0%} of the probability; {len(sample.examples)} users"
-        )
-        if validation.ordered_ndcg > chance * 1.2 and validation.ndcg < chance * 1.1:
-            note += "; what it ranks by is the order of the candidates, not their titles"
+        note = describe_validation(validation, sample)
         report(Progress("validate", len(sample.examples), len(sample.examples), note=note))
-
-
-def _ranks(
-    engine: RankingEngine, users: ValidationSet, stage: str, report: Reporter
-) -> tuple[npt.NDArray[np.int32], list[float]]:
-    """Return the rank of each user's true item, and the probability on the letters."""
-    ranks = np.empty(len(users.examples), dtype=np.int32)
-    masses: list[float] = []
-    for index, example in enumerate(users.examples):
-        scores, mass = engine.rank_with_mass(example.history.tolist(), example.candidates.tolist())
-        ranks[index] = ranks_of_answers(scores[None], np.array([example.answer]))[0]
-        masses.append(mass)
-        report(Progress(stage, index + 1, len(users.examples)))
-    return ranks, masses
-
-
-def expected_ndcg_of_chance(users: ValidationSet) -> float:
-    """Return the NDCG@10 that a random order of the candidates has on average."""
-    counts = [len(example.candidates) for example in users.examples]
-    return float(np.mean([(1 / np.log2(np.arange(2, 2 + min(10, count)))).sum() / count for count in counts]))
 
 
 def _stale(validations: list[RankerValidation]) -> int:

@@ -107,14 +107,14 @@ def test_csv_and_parquet_give_the_same_lists(context: Context, tmp_path: Path) -
 def test_records_are_read_as_they_are_wanted(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_users(tmp_path / "users.jsonl", 200)
     read: list[int] = []
-    entries = module._entries
+    entries = module.read_entries
 
     def counted(path: Path) -> Any:
         for entry in entries(path):
             read.append(entry.line)
             yield entry
 
-    monkeypatch.setattr(module, "_entries", counted)
+    monkeypatch.setattr(module, "read_entries", counted)
     with pytest.raises(KeyboardInterrupt):
         run(context, source, tmp_path / "recs.jsonl", Fake(dies_at=5))
     assert len(read) == 5

@@ -12,15 +12,8 @@ from llamarec_cli.ranking.adapters import adapter_parameters, add_adapter, merge
 from llamarec_cli.ranking.base_models import Quantization, load_base_model, load_tokenizer
 from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine
 from llamarec_cli.ranking.examples import TrainingExamples
-from llamarec_cli.ranking.finetuning import (
-    RankerConfig,
-    RankerState,
-    RankerValidation,
-    ValidationSet,
-    answer_loss,
-    expected_ndcg_of_chance,
-    train_ranker,
-)
+from llamarec_cli.ranking.finetuning import RankerConfig, RankerState, answer_loss, train_ranker
+from llamarec_cli.ranking.validation import RankerValidation, ValidationSet, expected_ndcg_of_chance
 
 CPU = torch.device("cpu")
 CONFIG = RankerConfig(
