@@ -29,7 +29,7 @@ from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.prepare import need_dataset, warn_of_difference
 from llamarec_cli.pipeline.rankers import compute_signals, open_ranker, ranker_name, retrieved_examples
 from llamarec_cli.pipeline.recommend import load_both_stages
-from llamarec_cli.pipeline.retrievers import SplitResult, check_dataset, load_results
+from llamarec_cli.pipeline.retrievers import SplitResult, check_dataset, load_results, retriever_name
 from llamarec_cli.pipeline.starter import install_starter, is_starter
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.ranking.fusion import EVERYTHING, RETRIEVER, SIGNALS, FusionGroups
@@ -103,7 +103,7 @@ class Evaluation:
     Attributes:
         dataset: Name of the data set.
         users: Number of users.
-        valid_users: Users whose item the ranker's retriever found (without a ranker, the first retriever).
+        valid_users: Users whose item the ranker's retriever found; without a ranker, the default retriever.
         runs: 1-based rank of each user's true item, by model and run; one run a seed.
         valid_runs: The same for the valid users; of the ranker's retriever, the one checkpoint that it stands on.
         valid: Indices of the valid users.
@@ -189,7 +189,8 @@ def evaluate(
         compared = runs if compare else valid_runs
     else:
         _check_compared(compare, runs)
-        valid = next(iter(found.values())).retrieved
+        first_stage = retriever_name(dataset)
+        valid = found[first_stage if first_stage in found else next(iter(found))].retrieved
         valid_runs = compared = runs
         best = sorted(runs, key=lambda model: -fmean(all_metrics(ranks)["ndcg@10"] for ranks in runs[model]))
         pair = compare or (best[0], best[1 % len(best)])
