@@ -20,7 +20,8 @@ CALLS += [
 @pytest.mark.parametrize("call", CALLS, ids=" ".join)
 def test_every_command_is_taken(call: list[str]) -> None:
     words = tuple(call)
-    if words in {path[: len(words)] for path in COMMANDS}:  # the name of a command, or of a group of them
+    # The name of a command, or of a group of them.
+    if words == ("--help",) or words in {path[: len(words)] for path in COMMANDS}:
         return
     check(call)
 

@@ -30,7 +30,7 @@ from llamarec_cli.ranking.strategies import GenerateLetters, GenerateTitles, Poi
 
 TITLE_LENGTHS = (5, 10, 15, 20, 25, 30, 35, 40)
 MEASURED = (Strategy.VERBALIZER, Strategy.POINTWISE, Strategy.GENERATE_LETTERS, Strategy.GENERATE_TITLES)
-_LONG = (Strategy.POINTWISE, Strategy.GENERATE_TITLES)
+_LONG = (Strategy.POINTWISE, Strategy.GENERATE_LETTERS, Strategy.GENERATE_TITLES)
 _CANDIDATES = 20
 _HISTORY = 20
 # Common words, each one token of about any tokenizer.
@@ -75,8 +75,8 @@ def bench_latency(
         architecture: A name of `ARCHITECTURES`, measured with random weights instead of a base model.
         strategies: Names of strategies.
         title_lengths: Tokens of each title.
-        repeats: Measurements of each point, after one to warm up. The two slowest strategies, whose many passes make up
-            one measurement, are measured once.
+        repeats: Measurements of the verbalizer at each length, after one to warm up. The others, whose many passes make
+            up one measurement, are measured once.
 
     Raises:
         UsageError: A strategy or architecture is not known.
