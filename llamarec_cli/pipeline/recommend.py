@@ -20,7 +20,6 @@ from llamarec_cli.pipeline.rankers import TrainedRanker, load_ranker, ranker_nam
 from llamarec_cli.pipeline.retrievers import TrainedRetriever, load_retriever
 from llamarec_cli.pipeline.starter import STARTER_DATASET, install_starter, is_starter
 from llamarec_cli.ranking.examples import RankingExample
-from llamarec_cli.ranking.fusion import Fusion
 from llamarec_cli.ranking.prompt import MAX_CANDIDATES, MAX_HISTORY
 from llamarec_cli.retrieval.candidates import Candidates, retrieve
 from llamarec_cli.store.manifest import Kind
@@ -106,7 +105,7 @@ class Recommender:
         )
         self.k: int = k or self.ranker.artefact.manifest.config["k"]
         groups, model = self.ranker.groups, self.ranker.source.model
-        self.fusion = groups.fitted[groups.chosen].fusion if fusion else Fusion({model: 1.0})
+        self.fusion = groups.fitted[groups.chosen if fusion else str(model)].fusion
         if model not in self.fusion.coefficients:
             context.say(
                 f"{self.ranker.artefact.manifest.name} ranks without its language model, which gained nothing on "

@@ -156,10 +156,13 @@ def fit_groups(
     if cheap:
         subsets = {SIGNALS: (retriever, *cheap), **subsets, EVERYTHING: (retriever, *cheap, model)}
     fits = {name: fit_fusion(signals, exists_SK, answers_S, subset) for name, subset in subsets.items()}
-    # Alone, the language model is shown as it is: a fitted coefficient could turn its order round.
+    # Alone, the language model keeps its own order: only a coefficient above 0, which calibrates its probabilities and
+    # moves no candidate, is taken from a fit.
+    fitted = _fit(signals, exists_SK, answers_S, [model], np.arange(len(answers_S))).coefficients[model]
+    own_order = Fusion({model: fitted if fitted > 0 else 1.0})
     alone = {
-        name: _as_it_is(Fusion({signal: 1.0}), signals, exists_SK, answers_S)
-        for name, signal in ((RETRIEVER, retriever), (str(model), model))
+        RETRIEVER: _as_it_is(RETRIEVER_ALONE, signals, exists_SK, answers_S),
+        str(model): _as_it_is(own_order, signals, exists_SK, answers_S),
     }
     enough = len(answers_S) >= _MIN_USERS
     better = [name for name, one in fits.items() if enough and one.beats_retriever]
