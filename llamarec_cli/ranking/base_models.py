@@ -15,6 +15,7 @@ from typing import Any, assert_never
 import torch
 
 from llamarec_cli.errors import LlamaRecError, UsageError, nearest
+from llamarec_cli.ranking.block_attention import use_blocks
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,8 @@ def random_model(architecture: str, device: torch.device) -> Any:
     config = AutoConfig.for_model(kind, **{**arguments, "vocab_size": vocabulary, "max_position_embeddings": 8192})
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(config, dtype=compute_dtype(device))
+    if device.type == "cpu":
+        use_blocks(model)
     return model.eval().requires_grad_(False)
 
 
@@ -229,6 +232,8 @@ def load_base_model(folder: Path, device: torch.device, quantization: Quantizati
         _keep_trainable_on_cpu(model)
     else:
         model.to(device)
+    if device.type == "cpu":
+        use_blocks(model)
     return model.eval().requires_grad_(False)
 
 

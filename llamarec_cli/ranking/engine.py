@@ -2,12 +2,20 @@
 
 The prompt runs through the transformer once; the hidden state of its last position meets the K label rows of the
 head. No logits of other positions or other tokens are computed, and nothing is generated.
+
+Titles are tokenised once, keys and values of histories are kept for the next ranking of the same user, and a CPU
+attends in blocks. On a CPU prompts run one at a time, since a batch gains nothing there; on a GPU several of about the
+same length run together.
+
+Shapes: B prompts, L tokens, D hidden size, K candidates, S users, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +25,41 @@ from torch import Tensor
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.examples import RankingExample
-from llamarec_cli.ranking.prompt import MAX_HISTORY, render_prompt
+from llamarec_cli.ranking.pieces import PieceTokens
+from llamarec_cli.ranking.prefixes import DEFAULT_BYTES, PrefixCache
+from llamarec_cli.ranking.prompt import MAX_HISTORY, prompt_pieces
 from llamarec_cli.ranking.verbalizer import candidate_log_probabilities, choose_labels
 
 # The paper cuts longer titles.
 MAX_TITLE_TOKENS = 32
+# Tokens in a batch on a GPU.
+BATCH_TOKENS = 16_384
 
 
-class CandidateScorer(Protocol):
+class CandidateScorer(ABC):
     """A way to read a language model: history and candidates to log-probabilities."""
 
+    @abstractmethod
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
         """Return the log-probability of each candidate, K values in the order given."""
-        ...
+
+    def rank_many(self, examples: Sequence[RankingExample]) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+        """Yield the index and the log-probabilities of each of several users, in whatever order is fastest."""
+        for index, example in enumerate(examples):
+            yield index, self.rank(example.history.tolist(), example.candidates.tolist())
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt as the model reads it.
+
+    Attributes:
+        ids: Token ids.
+        history: How many of them, at the beginning, do not depend on the candidates; 0 where that is not known.
+    """
+
+    ids: list[int]
+    history: int
 
 
 class PromptEncoder:
@@ -46,6 +76,7 @@ class PromptEncoder:
         self._max_title_tokens = max_title_tokens
         self._titles = titles
         self._short: dict[int, str] = {}
+        self._tokens = PieceTokens(tokenizer)
         self._labels, self.label_ids = choose_labels(tokenizer)
 
     def title(self, item: int) -> str:
@@ -55,7 +86,11 @@ class PromptEncoder:
         return self._short[item]
 
     def encode(self, history: Sequence[int], candidates: Sequence[int]) -> list[int]:
-        """Return the token ids of the prompt.
+        """Return the token ids of the prompt; see `prompt`."""
+        return self.prompt(history, candidates).ids
+
+    def prompt(self, history: Sequence[int], candidates: Sequence[int]) -> Prompt:
+        """Return the prompt of one user.
 
         Args:
             history: Item ids, oldest first; the last `MAX_HISTORY` are read.
@@ -72,8 +107,9 @@ class PromptEncoder:
             )
         recent = [self.title(int(item)) for item in history[-MAX_HISTORY:]]
         pool = [self.title(int(item)) for item in candidates]
-        ids: list[int] = self.tokenizer.encode(render_prompt(recent, pool, self._labels))
-        return ids
+        ids, ends = self._tokens.encode(prompt_pieces(recent, pool, self._labels))
+        # A mark and a title for each item of the history.
+        return Prompt(ids, ends[max(0, 2 * len(recent) - 1)] if ends else 0)
 
 
 def cut_title(tokenizer: Any, title: str, tokens: int = MAX_TITLE_TOKENS) -> str:
@@ -98,6 +134,38 @@ def last_hidden(model: Any, prompt_ids: Sequence[int]) -> Tensor:
     return hidden_1LD[:, -1]
 
 
+def last_hidden_of_batch(model: Any, prompts: Sequence[Sequence[int]]) -> Tensor:
+    """Return the hidden states after the last tokens of several prompts, B x D, padded to the longest at their right.
+
+    Args:
+        model: A transformers causal language model.
+        prompts: Token ids of each.
+    """
+    longest = max(map(len, prompts))
+    # Causal attention never looks to the right, so what the padding holds does not matter.
+    ids_BL = torch.tensor([[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts], device=model.device)
+    hidden_BLD: Tensor = transformer_of(model)(input_ids=ids_BL, use_cache=False).last_hidden_state
+    ends = torch.tensor([len(prompt) - 1 for prompt in prompts], device=model.device)
+    return hidden_BLD[torch.arange(len(prompts), device=model.device), ends]
+
+
+def token_batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Return indices of prompts in batches of similar lengths, each as large as the tokens allow, padding included.
+
+    Args:
+        lengths: Tokens of each prompt.
+        tokens: Most of a batch; a longer prompt is a batch of its own.
+    """
+    batches: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        # The first of a batch is its longest.
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= tokens:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
 def transformer_of(model: Any) -> Any:
     """Return the model without its head: what maps token ids to hidden states."""
     return getattr(model, model.base_model_prefix)
@@ -109,17 +177,19 @@ def head_of(model: Any) -> Tensor:
     return weight
 
 
-class RankingEngine:
+class RankingEngine(CandidateScorer):
     """Ranks candidates with a base model and, where given, a LoRA adapter merged into it.
 
     Args:
         model: A transformers causal language model in evaluation mode.
         encoder: Turns item ids into prompts.
+        prefix_bytes: What the keys and values of histories may take; 0 keeps none, as a model in training must.
     """
 
-    def __init__(self, model: Any, encoder: PromptEncoder) -> None:
+    def __init__(self, model: Any, encoder: PromptEncoder, *, prefix_bytes: int = DEFAULT_BYTES) -> None:
         self.model = model
         self.encoder = encoder
+        self.prefixes = PrefixCache(transformer_of(model), model.device, prefix_bytes)
 
     @torch.inference_mode()
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
@@ -129,8 +199,7 @@ class RankingEngine:
             history: Item ids, oldest first.
             candidates: Item ids, at most as many as there are labels.
         """
-        hidden_1D = last_hidden(self.model, self.encoder.encode(history, candidates))
-        return self._read(hidden_1D, len(candidates))
+        return self._read(self._last(history, candidates), len(candidates))
 
     @torch.inference_mode()
     def rank_with_mass(
@@ -140,10 +209,35 @@ class RankingEngine:
 
         The latter tells whether a model answers with a letter at all.
         """
-        hidden_1D = last_hidden(self.model, self.encoder.encode(history, candidates))
+        hidden_1D = self._last(history, candidates)
         everything_V = torch.softmax((hidden_1D @ head_of(self.model).T).float(), dim=-1)[0]
         mass = float(everything_V[self.encoder.label_ids[: len(candidates)]].sum())
         return self._read(hidden_1D, len(candidates)), mass
+
+    def rank_many(self, examples: Sequence[RankingExample]) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+        """Yield the index and the log-probabilities of each of several users: in batches on a GPU, else one by one."""
+        return super().rank_many(examples) if self.model.device.type == "cpu" else self.rank_in_batches(examples)
+
+    @torch.inference_mode()
+    def rank_in_batches(
+        self, examples: Sequence[RankingExample], tokens: int = BATCH_TOKENS
+    ) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+        """Yield the index and the log-probabilities of each user, those with prompts of about the same length together.
+
+        Args:
+            examples: Histories and candidates.
+            tokens: Most tokens of a batch, padding included.
+        """
+        prompts = [self.encoder.encode(one.history.tolist(), one.candidates.tolist()) for one in examples]
+        for batch in token_batches([len(prompt) for prompt in prompts], tokens):
+            hidden_BD = last_hidden_of_batch(self.model, [prompts[index] for index in batch])
+            for row, index in enumerate(batch):
+                yield index, self._read(hidden_BD[row : row + 1], len(examples[index].candidates))
+
+    def _last(self, history: Sequence[int], candidates: Sequence[int]) -> Tensor:
+        """Return the hidden state of the last position, 1 x D."""
+        prompt = self.encoder.prompt(history, candidates)
+        return self.prefixes.hidden(prompt.ids, prompt.history)[-1:]
 
     def _read(self, hidden_1D: Tensor, count: int) -> npt.NDArray[np.float64]:
         label_ids = self.encoder.label_ids[:count]
@@ -165,8 +259,7 @@ def score_examples(
         report: Progress in users.
     """
     scores = np.full((len(examples), k), -np.inf)
-    for index, example in enumerate(examples):
-        ranked = scorer.rank(example.history.tolist(), example.candidates.tolist())
+    for done, (index, ranked) in enumerate(scorer.rank_many(examples), start=1):
         scores[index, : len(ranked)] = ranked
-        report(Progress(stage, index + 1, len(examples)))
+        report(Progress(stage, done, len(examples)))
     return scores

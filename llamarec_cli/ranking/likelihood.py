@@ -6,7 +6,8 @@ The second term, the title's prior, keeps common words and short titles from win
 is computed once a catalogue. Nothing is trained for it, though an adapter may be.
 
 All candidates are scored in one forward pass: the history is followed by every title, and a mask lets each title see
-the history and itself alone, as the branches of a tree see their trunk.
+the history and itself alone, as the branches of a tree see their trunk. Keys and values of the history are kept for the
+next ranking of the same user.
 
 Shapes: L tokens of one pass, M positions that predict a token of a title, D hidden size, V vocabulary.
 """
@@ -22,8 +23,9 @@ import torch
 from torch import Tensor
 
 from llamarec_cli.progress import Progress, Reporter, silent
-from llamarec_cli.ranking.engine import cut_title, head_of, transformer_of
+from llamarec_cli.ranking.engine import CandidateScorer, cut_title, head_of, transformer_of
 from llamarec_cli.ranking.fusion import log_softmax
+from llamarec_cli.ranking.prefixes import DEFAULT_BYTES, PrefixCache
 from llamarec_cli.ranking.prompt import MAX_HISTORY, render_list
 
 # Titles behind one trunk when priors are computed.
@@ -32,22 +34,33 @@ _TITLES_A_PASS = 48
 _ROWS = 64
 
 
-class LikelihoodEngine:
+class LikelihoodEngine(CandidateScorer):
     """Scores candidates by title likelihood.
 
     Args:
         model: A transformers causal language model in evaluation mode, with any adapter merged.
         tokenizer: Its tokenizer.
         titles: Title of each item id.
-        priors: What `title_priors` returned for the same model and titles; None while they are being computed.
+        priors: What `title_priors` returned for the same model and titles; without them, each title's is computed when
+            it is first a candidate.
+        prefix_bytes: What the keys and values of histories may take; 0 keeps none.
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, titles: Sequence[str], priors: npt.NDArray[np.float64] | None = None
+        self,
+        model: Any,
+        tokenizer: Any,
+        titles: Sequence[str],
+        priors: npt.NDArray[np.float64] | None = None,
+        *,
+        prefix_bytes: int = DEFAULT_BYTES,
     ) -> None:
-        self.model, self.tokenizer, self.priors = model, tokenizer, priors
+        self.model, self.tokenizer = model, tokenizer
+        self.prefixes = PrefixCache(transformer_of(model), model.device, prefix_bytes)
         self._titles = titles
+        self._priors = np.full(len(titles), np.nan) if priors is None else priors
         self._short: dict[int, str] = {}
+        self._branches: dict[int, list[int]] = {}
 
     @torch.inference_mode()
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
@@ -57,9 +70,9 @@ class LikelihoodEngine:
             history: Item ids, oldest first; the last `MAX_HISTORY` are read.
             candidates: Item ids; any number.
         """
-        if self.priors is None:
-            raise ValueError("the titles' priors are missing")
-        scores = self._log_likelihoods(history[-MAX_HISTORY:], candidates) - self.priors[list(candidates)]
+        if missing := [int(item) for item in candidates if np.isnan(self._priors[item])]:
+            self._priors[missing] = self._log_likelihoods([], missing)
+        scores = self._log_likelihoods(history[-MAX_HISTORY:], candidates) - self._priors[list(candidates)]
         return log_softmax(scores)
 
     @torch.inference_mode()
@@ -75,8 +88,15 @@ class LikelihoodEngine:
     def _log_likelihoods(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
         trunk, after = render_list([self._title(item) for item in history])
         trunk_ids = self.tokenizer.encode(trunk)
-        branches = [self.tokenizer.encode(after + self._title(item), add_special_tokens=False) for item in candidates]
-        return branch_log_likelihoods(self.model, trunk_ids, branches)
+        branches = [self._branch(item, after) for item in candidates]
+        return branch_log_likelihoods(self.model, trunk_ids, branches, self.prefixes)
+
+    def _branch(self, item: int, after: str) -> list[int]:
+        """Return the tokens of a title behind the number of its entry."""
+        item = int(item)
+        if item not in self._branches:
+            self._branches[item] = self.tokenizer.encode(after + self._title(item), add_special_tokens=False)
+        return self._branches[item]
 
     def _title(self, item: int) -> str:
         item = int(item)
@@ -86,7 +106,7 @@ class LikelihoodEngine:
 
 
 def branch_log_likelihoods(
-    model: Any, trunk: Sequence[int], branches: Sequence[Sequence[int]]
+    model: Any, trunk: Sequence[int], branches: Sequence[Sequence[int]], prefixes: PrefixCache
 ) -> npt.NDArray[np.float64]:
     """Return log p(branch | trunk) of several continuations of one text, in one forward pass.
 
@@ -94,33 +114,30 @@ def branch_log_likelihoods(
         model: A transformers causal language model.
         trunk: Token ids that all continuations share; at least one.
         branches: Token ids of each continuation; none may be empty.
+        prefixes: Runs the model, and may know the trunk from before.
     """
     # The last token of a branch predicts nothing that is asked for, so it need not be read.
     inputs = [branch[:-1] for branch in branches]
     owners = np.repeat(np.arange(len(branches)), [len(branch) for branch in inputs])
-    within = np.concatenate([np.arange(len(branch)) for branch in inputs]) if branches else np.empty(0, dtype=np.int64)
-    ids_L = np.concatenate([np.asarray(trunk), *(np.asarray(branch, dtype=np.int64) for branch in inputs)])
     owner_L = torch.from_numpy(np.concatenate([np.full(len(trunk), -1), owners]))
-    device = model.device
-    position_L = torch.from_numpy(np.concatenate([np.arange(len(trunk)), len(trunk) + within])).to(device)
-    hidden_LD = transformer_of(model)(
-        input_ids=torch.from_numpy(ids_L.astype(np.int64)).unsqueeze(0).to(device),
-        attention_mask=_tree_mask(owner_L, model.dtype).to(device),
-        position_ids=position_L.unsqueeze(0),
-        use_cache=False,
-    ).last_hidden_state[0]
+    positions = [*range(len(trunk)), *(len(trunk) + place for branch in inputs for place in range(len(branch)))]
+    ids = [*trunk, *(token for branch in inputs for token in branch)]
+    # The trunk's last token is always read anew: it predicts the first token of every branch.
+    hidden_ND = prefixes.hidden(ids, len(trunk) - 1, positions, _tree_mask(owner_L, model.dtype))
+    known = len(ids) - len(hidden_ND)
     # Where each token of a branch is predicted: the first by the trunk's end, the others by the token before.
     begins = len(trunk) + np.cumsum([0, *(len(branch) for branch in inputs)])[:-1]
     sources_M = np.concatenate(
         [np.r_[len(trunk) - 1, begin : begin + len(branch)] for begin, branch in zip(begins, inputs, strict=True)]
     )
     targets_M = np.concatenate([np.asarray(branch) for branch in branches])
-    log_p_M = _token_log_probabilities(hidden_LD[torch.from_numpy(sources_M).to(device)], head_of(model), targets_M)
+    hidden_MD = hidden_ND[torch.from_numpy(sources_M - known).to(model.device)]
+    log_p_M = _token_log_probabilities(hidden_MD, head_of(model), targets_M)
     return np.add.reduceat(log_p_M, np.cumsum([0, *(len(branch) for branch in branches)])[:-1])
 
 
 def _tree_mask(owner_L: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the additive mask, 1 x 1 x L x L: all see the trunk before them, a branch sees itself besides.
+    """Return the additive mask, L x L: all see the trunk before them, a branch sees itself besides.
 
     Args:
         owner_L: Branch of each position, -1 for the trunk.
@@ -129,7 +146,7 @@ def _tree_mask(owner_L: Tensor, dtype: torch.dtype) -> Tensor:
     earlier_LL = torch.ones(len(owner_L), len(owner_L), dtype=torch.bool).tril()
     related_LL = (owner_L.unsqueeze(0) == -1) | (owner_L.unsqueeze(0) == owner_L.unsqueeze(1))
     mask_LL = torch.zeros(len(owner_L), len(owner_L), dtype=dtype)
-    return mask_LL.masked_fill_(~(earlier_LL & related_LL), torch.finfo(dtype).min)[None, None]
+    return mask_LL.masked_fill_(~(earlier_LL & related_LL), torch.finfo(dtype).min)
 
 
 def _token_log_probabilities(

@@ -52,15 +52,41 @@ def render_prompt(history: Sequence[str], candidates: Sequence[str], labels: Seq
     Raises:
         ValueError: There are more candidates than labels.
     """
+    return "".join(prompt_pieces(history, candidates, labels))
+
+
+def prompt_pieces(history: Sequence[str], candidates: Sequence[str], labels: Sequence[str] = LABELS) -> list[str]:
+    """Return the prompt in pieces, each of which most tokenizers write alike whatever stands beside it.
+
+    A piece is either text that does not depend on any title, or one title with the space before it and, where it ends a
+    list, with what follows it: punctuation at its end and after it may share a token.
+
+    Args:
+        history: Titles the user interacted with, oldest first; all are used.
+        candidates: Titles to choose from, at most as many as there are labels.
+        labels: Index letters.
+
+    Raises:
+        ValueError: There are more candidates than labels.
+    """
     if len(candidates) > len(labels):
         raise ValueError(f"{len(candidates)} candidates, but only {len(labels)} index letters")
-    numbered = _SEPARATOR.join(f"({number}) {title}" for number, title in enumerate(history, start=1))
-    lettered = _SEPARATOR.join(f"({label}) {title}" for label, title in zip(labels, candidates, strict=False))
-    return (
-        f"### Instruction:\n{INSTRUCTION}\n\n"
-        f"### Input:\nUser history: {numbered};{_SEPARATOR}Candidate pool: {lettered}\n\n"
-        "### Response:\n"
+    opening = f"### Instruction:\n{INSTRUCTION}\n\n### Input:\nUser history: "
+    numbers = [f"{_SEPARATOR}({number})" for number in range(1, len(history) + 1)]
+    letters = [f"{_SEPARATOR}({label})" for label, _ in zip(labels, candidates, strict=False)]
+    return _listed(opening, numbers, history, ";") + _listed(
+        f"{_SEPARATOR}Candidate pool: ", letters, candidates, "\n\n### Response:\n"
     )
+
+
+def _listed(opening: str, marks: Sequence[str], titles: Sequence[str], closing: str) -> list[str]:
+    """Return the pieces of one list; the first mark stands without the separator before it."""
+    if not titles:
+        return [opening + closing]
+    pieces = [piece for mark, title in zip(marks, titles, strict=True) for piece in (mark, f" {title}")]
+    pieces[0] = opening + pieces[0].removeprefix(_SEPARATOR)
+    pieces[-1] += closing
+    return pieces
 
 
 def render_list(history: Sequence[str]) -> tuple[str, str]:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from llamarec_cli.ranking.engine import PromptEncoder, head_of, last_hidden
+from llamarec_cli.ranking.engine import CandidateScorer, PromptEncoder, head_of, last_hidden
 from llamarec_cli.ranking.fusion import log_softmax
 from llamarec_cli.ranking.prompt import LABELS, MAX_HISTORY, render_generation_prompt, render_pointwise_prompt
 from llamarec_cli.ranking.verbalizer import label_token_ids
@@ -35,7 +35,7 @@ class Strategy(StrEnum):
     POINTWISE = "pointwise"
 
 
-class GenerateTitles:
+class GenerateTitles(CandidateScorer):
     """Ranks by generating the titles.
 
     Args:
@@ -84,7 +84,7 @@ class GenerateLetters(GenerateTitles):
         return _scores(found, len(titles))
 
 
-class Pointwise:
+class Pointwise(CandidateScorer):
     """Ranks by asking yes or no for each candidate, K forward passes.
 
     Args:

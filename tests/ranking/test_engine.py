@@ -6,7 +6,9 @@ import torch
 from conftest import byte_tokenizer, tiny_llama
 
 from llamarec_cli.ranking.base_models import load_base_model, load_tokenizer
-from llamarec_cli.ranking.engine import MAX_TITLE_TOKENS, PromptEncoder, RankingEngine, cut_title
+from llamarec_cli.ranking.block_attention import use_blocks
+from llamarec_cli.ranking.engine import MAX_TITLE_TOKENS, PromptEncoder, RankingEngine, cut_title, token_batches
+from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.prompt import render_prompt
 
 TITLES = ["", *(f"Film {number}" for number in range(1, 31))]
@@ -46,3 +48,44 @@ def test_a_saved_base_model_loads_and_ranks(tiny_base_folder: Path) -> None:
     assert not any(parameter.requires_grad for parameter in model.parameters())
     engine = RankingEngine(model, PromptEncoder(load_tokenizer(tiny_base_folder), TITLES))
     assert np.exp(engine.rank([1], [2, 3])).sum() == pytest.approx(1)
+
+
+def examples() -> list[RankingExample]:
+    generator = np.random.default_rng(0)
+    return [
+        RankingExample(
+            generator.choice(np.arange(1, 21), size=length, replace=False),
+            generator.choice(np.arange(21, 31), size=count, replace=False),
+            0,
+        )
+        for length, count in [(1, 5), (12, 3), (5, 9), (20, 10), (2, 2)]
+    ]
+
+
+@pytest.mark.parametrize("tokens", [1, 900, 10_000])
+def test_batches_give_what_single_prompts_give(tokens: int) -> None:
+    engine = RankingEngine(tiny_llama(), PromptEncoder(byte_tokenizer(), TITLES))
+    found = dict(engine.rank_in_batches(examples(), tokens))
+    for index, ranked in engine.rank_many(examples()):
+        assert np.allclose(found.pop(index), ranked, atol=1e-4)
+    assert not found
+
+
+def test_batches_hold_prompts_of_like_length_within_the_budget() -> None:
+    lengths = [10, 300, 20, 290, 15]
+    batches = token_batches(lengths, 600)
+    assert batches == [[1, 3], [2, 4, 0]]
+    assert token_batches(lengths, 60) == [[1], [3], [2, 4, 0]]
+    assert token_batches([], 60) == []
+
+
+def test_bfloat16_in_blocks_and_in_batches_agrees_with_the_plain_path_in_float32() -> None:
+    plain = tiny_llama()
+    half = tiny_llama().to(torch.bfloat16)
+    use_blocks(half)
+    encoder = PromptEncoder(byte_tokenizer(), TITLES)
+    expected = dict(RankingEngine(plain, encoder).rank_many(examples()))
+    engine = RankingEngine(half, encoder)
+    for found in (engine.rank_many(examples()), engine.rank_many(examples()), engine.rank_in_batches(examples())):
+        for index, ranked in found:
+            assert np.allclose(np.exp(ranked), np.exp(expected[index]), atol=0.02)

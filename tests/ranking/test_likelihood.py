@@ -4,7 +4,9 @@ import torch
 from conftest import byte_tokenizer, tiny_llama
 from transformers import GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
 
+from llamarec_cli.ranking.engine import transformer_of
 from llamarec_cli.ranking.likelihood import LikelihoodEngine, branch_log_likelihoods
+from llamarec_cli.ranking.prefixes import PrefixCache
 
 TITLES = ["", "Alien (1979)", "Brazil", "Heat", "The Matrix (1999)", "Up"]
 
@@ -41,8 +43,10 @@ def test_one_pass_over_the_tree_equals_a_pass_for_each_branch(make) -> None:  # 
     model = make()
     trunk = [5, 6, 7, 8]
     branches = [[9, 10, 11], [12], [9, 10, 13, 14], [200, 1]]
-    found = branch_log_likelihoods(model, trunk, branches)
-    assert found.tolist() == pytest.approx([plain(model, trunk, branch) for branch in branches], abs=1e-4)
+    prefixes = PrefixCache(transformer_of(model), model.device)
+    for _ in range(2):  # the second time the trunk is known
+        found = branch_log_likelihoods(model, trunk, branches, prefixes)
+        assert found.tolist() == pytest.approx([plain(model, trunk, branch) for branch in branches], abs=1e-4)
 
 
 def engine(priors: np.ndarray | None = None) -> LikelihoodEngine:
@@ -71,6 +75,6 @@ def test_the_order_of_candidates_does_not_matter() -> None:
     assert np.exp(forwards).sum() == pytest.approx(1)
 
 
-def test_without_priors_nothing_is_ranked() -> None:
-    with pytest.raises(ValueError, match="priors"):
-        engine().rank([2], [1])
+def test_priors_that_are_missing_are_computed_for_the_candidates() -> None:
+    kept = engine(engine().title_priors()).rank([2], [1, 3, 4])
+    assert engine().rank([2], [1, 3, 4]).tolist() == pytest.approx(kept.tolist(), abs=1e-4)

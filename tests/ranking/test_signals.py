@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from llamarec_cli.data.splits import Sequences
+from llamarec_cli.ranking.engine import CandidateScorer
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.signals import Signal, SignalSource, TitleLikeness
 from llamarec_cli.retrieval.neighbours import CountsConfig, ItemCounts
@@ -20,7 +21,7 @@ def counted() -> ItemCounts:
     return counts
 
 
-class _Scorer:
+class _Scorer(CandidateScorer):
     def __init__(self) -> None:
         self.asked = 0
 

@@ -1,0 +1,68 @@
+import pytest
+import torch
+from conftest import tiny_llama
+from transformers import MistralConfig, MistralForCausalLM
+
+from llamarec_cli.ranking.block_attention import BLOCKS, attend_in_blocks, use_blocks
+
+
+@pytest.mark.parametrize(("length", "before"), [(1, 0), (63, 0), (64, 0), (200, 0), (70, 33), (1, 40)])
+def test_blocks_equal_attention_by_the_definition(length: int, before: int) -> None:
+    generator = torch.Generator().manual_seed(length)
+    query = torch.randn(2, 6, length, 8, generator=generator)
+    key, value = (torch.randn(2, 3, before + length, 8, generator=generator) for _ in range(2))
+    forbidden = torch.where(torch.rand(2, length, before + length, generator=generator) < 0.3, -1e9, 0.0)
+    forbidden[:, torch.arange(length), before + torch.arange(length)] = 0.0  # each sees itself
+    causal = torch.ones(length, before + length, dtype=torch.bool).tril(before)
+    for mask in (None, forbidden):
+        scores = query @ key.repeat_interleave(2, dim=1).transpose(2, 3) * 0.3
+        if mask is not None:
+            scores = scores + mask[:, None]
+        weights = scores.masked_fill(~causal, -torch.inf).softmax(-1)
+        expected = (weights @ value.repeat_interleave(2, dim=1)).transpose(1, 2)
+        assert torch.allclose(attend_in_blocks(query, key, value, 0.3, mask), expected, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_model_gives_the_same_with_blocks_as_without_also_with_padding_and_while_it_writes() -> None:
+    plain, blocks = tiny_llama(), tiny_llama()
+    use_blocks(blocks)
+    assert blocks.config._attn_implementation == BLOCKS
+    ids = torch.randint(0, 258, (2, 90), generator=torch.Generator().manual_seed(0))
+    padding = torch.ones_like(ids)
+    padding[0, :17] = 0
+    for mask in (None, padding):
+        expected = plain(ids, attention_mask=mask).logits
+        found = blocks(ids, attention_mask=mask).logits
+        seen = slice(17, None)
+        assert torch.allclose(found[:, seen], expected[:, seen], atol=1e-4)
+    written = [model.generate(ids[:1], max_new_tokens=12, do_sample=False) for model in (plain, blocks)]
+    assert torch.equal(*written)
+
+
+@torch.no_grad()
+def test_a_sliding_window_is_kept() -> None:
+    config = MistralConfig(
+        vocab_size=258,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        sliding_window=16,
+    )
+    torch.manual_seed(0)
+    model = MistralForCausalLM(config).eval()
+    ids = torch.randint(0, 258, (1, 90), generator=torch.Generator().manual_seed(0))
+    expected = model(ids).logits
+    use_blocks(model)
+    assert torch.allclose(model(ids).logits, expected, atol=1e-4)
+
+
+def test_training_goes_through_torchs_own_kernel() -> None:
+    model = tiny_llama()
+    ids = torch.arange(40).unsqueeze(0)
+    expected = torch.autograd.grad(model(ids).logits.logsumexp(-1).sum(), model.model.embed_tokens.weight)[0]
+    use_blocks(model)
+    found = torch.autograd.grad(model(ids).logits.logsumexp(-1).sum(), model.model.embed_tokens.weight)[0]
+    assert torch.equal(found, expected)
