@@ -1,4 +1,4 @@
-"""`llamarec bench latency` and `llamarec bench retriever`."""
+"""`llamarec bench latency`, `llamarec bench throughput` and `llamarec bench retriever`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llamarec_cli.cli import console, names
+from llamarec_cli.cli.options import PrecisionOption
 from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.errors import UsageError
 
@@ -31,6 +32,13 @@ llamarec bench latency --plot figure-3.svg
 llamarec bench latency --architecture llama-2-7b --lengths 20 --json"""
 
 
+_THROUGHPUT_EPILOG = """Examples:
+
+llamarec bench throughput --dataset beauty
+
+llamarec bench throughput --precision fp32 --no-official --json"""
+
+
 @app.command("latency", epilog=_LATENCY_EPILOG)
 def _latency(
     base: Annotated[
@@ -40,10 +48,11 @@ def _latency(
         str | None, typer.Option(help="smollm2-135m, tinyllama-1.1b or llama-2-7b, with random weights.")
     ] = None,
     strategies: Annotated[
-        str, typer.Option(help="Which of verbalizer, pointwise, generate-letters, generate-titles.")
+        str, typer.Option(help="Which of verbalizer, likelihood, pointwise, generate-letters, generate-titles.")
     ] = "verbalizer,pointwise,generate-letters,generate-titles",
     lengths: Annotated[str, typer.Option(help="Tokens of a title.")] = "5,10,15,20,25,30,35,40",
     repeats: Annotated[int, typer.Option(min=1, help="Measurements of the verbalizer; of the others one.")] = 3,
+    precision: PrecisionOption = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the paper's Figure 3: a .png or .svg file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -53,11 +62,13 @@ def _latency(
     """
     from llamarec_cli.evaluation.latency import plot_latency
     from llamarec_cli.pipeline.bench_latency import bench_latency
+    from llamarec_cli.ranking.base_models import parse_precision
 
     if plot is not None and plot.suffix not in (".png", ".svg"):
         raise UsageError(f"{plot} must end in .png or .svg.", "Change --plot.")
     if not all(length.strip().isdigit() for length in lengths.split(",")):
         raise UsageError(f"--lengths must be numbers, as in 5,10,20, not {lengths}.", "llamarec bench latency --help")
+    computed_in = parse_precision(precision)
     with pipeline_context() as context:
         result = bench_latency(
             context,
@@ -66,6 +77,7 @@ def _latency(
             strategies=strategies.split(","),
             title_lengths=[int(length) for length in lengths.split(",")],
             repeats=repeats,
+            precision=computed_in,
         )
     where = f"{result.model} in {result.precision}; {describe_machine(result.machine)}"
     if plot is not None:
@@ -115,6 +127,58 @@ def _retriever(
         ["peak memory of evaluation", memory, f"above model and data, {result.users:,} users"],
     ]
     console.print_table(f"{model} on {dataset}, medians", ["", "measured", "of"], rows, numeric=["measured"])
+    console.print_lines(describe_machine(result.machine))
+
+
+@app.command("throughput", epilog=_THROUGHPUT_EPILOG)
+def _throughput(
+    dataset: Annotated[
+        str, typer.Option(help="Name of the data set whose prompts are ranked.", autocompletion=names.datasets)
+    ] = "ml-100k-1998",
+    base: Annotated[
+        str, typer.Option(help="Base model: a known name, a folder, or OWNER/MODEL.", autocompletion=names.base_models)
+    ] = "smollm2-135m",
+    precision: PrecisionOption = None,
+    users: Annotated[int, typer.Option(min=1, help="Prompts of a round.")] = 16,
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each way.")] = 3,
+    no_official: Annotated[bool, typer.Option("--no-official", help="Leave out the official way.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Time the verbalizer on many users, 20 candidates each, beside the official way and with histories known.
+
+    The official way pads batches of 16 in float32 and computes the logits of the whole vocabulary at all positions.
+    """
+    from llamarec_cli.pipeline.bench_throughput import bench_throughput
+    from llamarec_cli.ranking.base_models import parse_precision
+
+    computed_in = parse_precision(precision)
+    with pipeline_context() as context:
+        result = bench_throughput(
+            context, dataset, base=base, precision=computed_in, users=users, rounds=rounds, official=not no_official
+        )
+    if as_json:
+        rates = {"users_per_second": result.users_per_second, "tokens_per_second": result.tokens_per_second}
+        console.print_json(asdict(result) | rates)
+        return
+    memory = "not known" if result.peak_bytes is None else f"{result.peak_bytes / 1e6:.0f} MB"
+    rows = [
+        ["a user", f"{result.engine_ms:.0f} ms", f"{result.users_per_second:.2f} users a second"],
+        ["prompt", f"{result.prompt_tokens:.0f} tokens", f"{result.tokens_per_second:,.0f} tokens a second"],
+        [
+            "rate",
+            f"{result.gflops:,.0f} GFLOP/s",
+            f"{result.gflops / result.machine_gflops:.0%} of the machine's matrix products",
+        ],
+        ["the same user again", f"{result.again_ms:.0f} ms", f"{result.engine_ms / result.again_ms:.2f} times as fast"],
+        ["peak memory", memory, "above the loaded model"],
+    ]
+    if result.official_ms is not None:
+        ratio = f"the engine is {result.official_ms / result.engine_ms:.2f} times as fast"
+        rows.append(["the official way", f"{result.official_ms:.0f} ms", ratio])
+    title = (
+        f"{result.model} in {result.precision}, {result.users} users of {dataset}, medians of {result.rounds} rounds"
+    )
+    console.print_table(title, ["", "measured", "that is"], rows, numeric=["measured"])
     console.print_lines(describe_machine(result.machine))
 
 

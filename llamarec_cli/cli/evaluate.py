@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llamarec_cli.cli import console, names
+from llamarec_cli.cli.options import PrecisionOption, StrategyOption
 from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.errors import UsageError
 
@@ -20,7 +21,9 @@ _EPILOG = """Examples:
 
 llamarec evaluate --dataset ml-100k
 
-llamarec evaluate --dataset beauty --output beauty.md"""
+llamarec evaluate --dataset beauty --output beauty.md
+
+llamarec evaluate --dataset beauty --strategy pointwise --sample 50"""
 
 
 def register(app: typer.Typer) -> None:
@@ -35,6 +38,9 @@ def _evaluate(
     ] = None,
     compare: Annotated[list[str] | None, typer.Option(help="A model to compare; give the option twice.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write the tables to a file: .md, .csv or .tex.")] = None,
+    strategy: StrategyOption = None,
+    sample: Annotated[int, typer.Option(min=1, help="Users that --strategy ranks.")] = 100,
+    precision: PrecisionOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure every trained model of a data set on the test split, beside the paper's figures.
@@ -42,7 +48,16 @@ def _evaluate(
     Recall, MRR and NDCG at 5 and 10, over all users (the paper's Table 1) and over those whose item is among the 20
     candidates (Table 3), with a bootstrap interval on the difference of two models. Checkpoints that differ in their
     seed alone are runs of one model: their mean is shown, and the standard deviation.
+
+    With --strategy, a sample of those users is ranked by the language model alone, read in that way.
     """
+    if strategy is not None:
+        if compare or output is not None:
+            raise UsageError("--compare and --output do not go with --strategy.", "Leave them out, or use --json.")
+        _evaluate_strategy(dataset, strategy, ranker, sample, precision, as_json)
+        return
+    if precision is not None:
+        raise UsageError("--precision is about --strategy.", "llamarec evaluate --dataset games --strategy pointwise")
     from llamarec_cli.evaluation.tables import TableFormat, write_tables
     from llamarec_cli.pipeline.evaluate import evaluate
 
@@ -80,6 +95,34 @@ def _evaluate(
         _show_comparison(result.comparison)
     if result.ablation:
         _show_ablation(result.ablation)
+
+
+def _evaluate_strategy(
+    dataset: str, strategy: str, ranker: str | None, sample: int, precision: str | None, as_json: bool
+) -> None:
+    from llamarec_cli.pipeline.evaluate_strategy import evaluate_strategy
+    from llamarec_cli.ranking.base_models import parse_precision
+    from llamarec_cli.ranking.strategies import parse_strategy
+
+    way, computed_in = parse_strategy(strategy), parse_precision(precision)
+    with pipeline_context() as context:
+        result = evaluate_strategy(context, dataset, way, ranker=ranker, sample=sample, precision=computed_in)
+    if as_json:
+        models = {model: {"valid": metrics} for model, metrics in result.metrics.items()}
+        console.print_json({"dataset": dataset, **asdict(result), "models": models})
+        return
+    rows = [
+        [metric, *(f"{metrics[metric]:.4f}" for metrics in result.metrics.values())]
+        for metric in next(iter(result.metrics.values()))
+    ]
+    title = f"{result.ranker}, test, {result.sample:,} users whose item was retrieved"
+    console.print_table(title, ["", *result.metrics], rows, numeric=list(result.metrics))
+    found = result.difference
+    unparsed = "" if result.unparsed is None else f" {result.unparsed:,} entries of the lists named no candidate."
+    console.print_lines(
+        f"{strategy} less retriever, NDCG@10: {found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f}); "
+        f"{result.seconds:.2f} seconds a user.{unparsed}"
+    )
 
 
 def _show_table(table: MetricTable) -> None:

@@ -48,6 +48,16 @@ def strategies(incomplete: str) -> list[str]:
     return _beginning(incomplete, ["verbalizer", "likelihood"])
 
 
+def ways_to_rank(incomplete: str) -> list[str]:
+    """Complete a way to read the language model, baselines included."""
+    return _beginning(incomplete, ["verbalizer", "likelihood", "generate-titles", "generate-letters", "pointwise"])
+
+
+def precisions(incomplete: str) -> list[str]:
+    """Complete what the language model computes in."""
+    return _beginning(incomplete, ["bf16", "fp16", "fp32", "nf4"])
+
+
 def _in_store(kind: str) -> list[str]:
     try:
         found = open_store().artefacts()

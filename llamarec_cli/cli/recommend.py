@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llamarec_cli.cli import console, names
+from llamarec_cli.cli.options import PrecisionOption, StrategyOption
 from llamarec_cli.cli.session import pipeline_context, read_text
 from llamarec_cli.data.histories import parse_history
 from llamarec_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from llamarec_cli.pipeline.recommend import Recommendations
+    from llamarec_cli.pipeline.recommend_file import Summary
 
 _EPILOG = """Examples:
 
@@ -59,24 +61,43 @@ def _recommend(
         typer.Option("--k", help="Candidates that are ranked; as many as the ranker was made for by default."),
     ] = None,
     no_fusion: Annotated[bool, typer.Option("--no-fusion", help="Order by the language model alone.")] = False,
+    strategy: StrategyOption = None,
+    precision: PrecisionOption = None,
     no_auto: Annotated[bool, typer.Option("--no-auto", help="Refuse missing steps instead of taking them.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Recommend items for one history, or for a file of them: retrieve candidates, rank them in one forward pass."""
     if (history is None) == (source is None):
         raise UsageError("Give one of --history and --input.", "llamarec recommend --history hist.json")
-    if source is not None:
-        _recommend_file(source, output, resume, replace, dataset, ranker, top, k, no_fusion, no_auto, as_json)
-        return
-    if output is not None or resume or replace:
+    if source is not None and output is None:
+        raise UsageError("--output is missing.", "Give --output FILE, or --output - for stdout.")
+    if source is None and (output is not None or resume or replace):
         raise UsageError("--output, --resume and --replace are about --input.", "llamarec recommend --help")
-    assert history is not None
-    entries = parse_history(*read_text(history))
+    # Before torch is loaded, which takes seconds.
+    entries = [] if history is None else parse_history(*read_text(history))
 
-    from llamarec_cli.pipeline.recommend import recommend
+    from llamarec_cli.pipeline.recommend import Recommender, recommend
+    from llamarec_cli.pipeline.recommend_file import recommend_file
+    from llamarec_cli.ranking.base_models import parse_precision
+    from llamarec_cli.ranking.strategies import parse_strategy
 
+    asked: dict[str, Any] = {
+        "dataset": dataset,
+        "ranker": ranker,
+        "k": k,
+        "fusion": not no_fusion,
+        "strategy": None if strategy is None else parse_strategy(strategy),
+        "precision": parse_precision(precision),
+    }
     with pipeline_context(auto=not no_auto) as context:
-        result = recommend(context, entries, dataset=dataset, ranker=ranker, top=top, k=k, fusion=not no_fusion)
+        if source is not None and output is not None:
+            recommender = Recommender(context, **asked)
+            summary = recommend_file(context, recommender, source, output, top=top, resume=resume, replace=replace)
+        else:
+            result = recommend(context, entries, top=top, **asked)
+    if output is not None:
+        _show_summary(summary, output, as_json)
+        return
     if as_json:
         console.print_json(
             {
@@ -90,28 +111,9 @@ def _recommend(
     _show(result)
 
 
-def _recommend_file(
-    source: Path,
-    output: Path | None,
-    resume: bool,
-    replace: bool,
-    dataset: str | None,
-    ranker: str | None,
-    top: int | None,
-    k: int | None,
-    no_fusion: bool,
-    no_auto: bool,
-    as_json: bool,
-) -> None:
-    if output is None:
-        raise UsageError("--output is missing.", "Give --output FILE, or --output - for stdout.")
+def _show_summary(summary: Summary, output: Path, as_json: bool) -> None:
     from llamarec_cli.data.user_files import STANDARD
-    from llamarec_cli.pipeline.recommend import Recommender
-    from llamarec_cli.pipeline.recommend_file import recommend_file
 
-    with pipeline_context(auto=not no_auto) as context:
-        recommender = Recommender(context, dataset, ranker, k=k, fusion=not no_fusion)
-        summary = recommend_file(context, recommender, source, output, top=top, resume=resume, replace=replace)
     if output == STANDARD:
         console.say(f"{summary.users:,} users, {summary.errors:,} of them with an error.")
     elif as_json:

@@ -18,15 +18,15 @@ from llamarec_cli.pipeline.base_model import need_base_model
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.machine import Machine, measure_machine, times_ms
 from llamarec_cli.progress import Progress
+from llamarec_cli.ranking.architectures import ARCHITECTURES, random_model
 from llamarec_cli.ranking.base_models import (
-    ARCHITECTURES,
     DEFAULT_BASE,
-    load_base_model,
+    Precision,
+    load_for_ranking,
     load_tokenizer,
-    random_model,
+    precision_dtype,
 )
-from llamarec_cli.ranking.engine import CandidateScorer, PromptEncoder, RankingEngine
-from llamarec_cli.ranking.strategies import GenerateLetters, GenerateTitles, Pointwise, Strategy
+from llamarec_cli.ranking.strategies import Strategy, make_scorer, parse_strategy
 
 TITLE_LENGTHS = (5, 10, 15, 20, 25, 30, 35, 40)
 MEASURED = (Strategy.VERBALIZER, Strategy.POINTWISE, Strategy.GENERATE_LETTERS, Strategy.GENERATE_TITLES)
@@ -66,6 +66,7 @@ def bench_latency(
     strategies: Sequence[str] = MEASURED,
     title_lengths: Sequence[int] = TITLE_LENGTHS,
     repeats: int = 3,
+    precision: Precision | None = None,
 ) -> LatencyBench:
     """Measure the seconds that one user takes, 20 items of history and 20 candidates.
 
@@ -77,16 +78,19 @@ def bench_latency(
         title_lengths: Tokens of each title.
         repeats: Measurements of the verbalizer at each length, after one to warm up. The others, whose many passes make
             up one measurement, are measured once.
+        precision: What the model computes in; by default what the device is best at.
 
     Raises:
-        UsageError: A strategy or architecture is not known.
+        UsageError: A strategy or architecture is not known, or the latter cannot be had in that precision.
     """
-    chosen = [_strategy(name) for name in strategies]
+    chosen = [parse_strategy(name) for name in strategies]
     if architecture is not None and architecture not in ARCHITECTURES:
         raise UsageError(
             f"There is no architecture called {architecture}: {nearest(architecture, ARCHITECTURES)}",
             f"Known: {', '.join(ARCHITECTURES)}.",
         )
+    if architecture is not None and precision is Precision.NF4:
+        raise UsageError("Random weights are not quantised.", "Leave out --architecture, or give another --precision.")
     if not title_lengths or min(title_lengths) < 1:
         raise UsageError("Title lengths must be at least 1 token.", "llamarec bench latency --help")
     device = best_device()
@@ -94,16 +98,21 @@ def bench_latency(
     tokenizer = load_tokenizer(path)
     context.report(Progress("measure the machine"))
     machine = measure_machine()
-    model = load_base_model(path, device) if architecture is None else random_model(architecture, device)
+    if architecture is None:
+        model = load_for_ranking(path, device, precision)
+    else:
+        model = random_model(architecture, device, precision_dtype(precision, device))
     points: list[LatencyPoint] = []
     total = len(title_lengths) * len(chosen)
     history = list(range(1, _HISTORY + 1))
     candidates = list(range(_HISTORY + 1, _HISTORY + _CANDIDATES + 1))
     for length in title_lengths:
         titles = ["", *_titles(tokenizer, length, _HISTORY + _CANDIDATES)]
-        encoder = PromptEncoder(tokenizer, titles, max_title_tokens=length)
         for strategy in chosen:
-            scorer = _scorer(strategy, model, encoder)
+            # Each measurement reads its whole prompt: nothing is kept of the one before.
+            scorer = make_scorer(
+                strategy, model, tokenizer, titles, max_title_tokens=length, to_the_end=True, prefix_bytes=0
+            )
             long = strategy in _LONG
             times = times_ms(
                 partial(scorer.rank, history, candidates),
@@ -114,28 +123,8 @@ def bench_latency(
             points.append(LatencyPoint(length, str(strategy), median, (max(times) - min(times)) / 1000, len(times)))
             note = f"{length} tokens a title, {strategy}: {median:.2f} s"
             context.report(Progress("measure latency", len(points), total, note, note))
-    return LatencyBench(machine, architecture or base, str(model.dtype).removeprefix("torch."), points)
-
-
-def _strategy(name: str) -> Strategy:
-    if name not in MEASURED:
-        raise UsageError(
-            f"There is no strategy called {name} to measure: {nearest(name, MEASURED)}",
-            f"Known: {', '.join(MEASURED)}.",
-        )
-    return Strategy(name)
-
-
-def _scorer(strategy: Strategy, model: Any, encoder: PromptEncoder) -> CandidateScorer:
-    match strategy:
-        case Strategy.POINTWISE:
-            return Pointwise(model, encoder)
-        case Strategy.GENERATE_LETTERS:
-            return GenerateLetters(model, encoder, to_the_end=True)
-        case Strategy.GENERATE_TITLES:
-            return GenerateTitles(model, encoder, to_the_end=True)
-        case _:
-            return RankingEngine(model, encoder)
+    shown = str(precision or model.dtype).removeprefix("torch.")
+    return LatencyBench(machine, architecture or base, shown, points)
 
 
 def _titles(tokenizer: Any, length: int, count: int) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,14 @@ from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.retrievers import SplitResult, check_dataset, check_vocabulary
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.progress import Progress
-from llamarec_cli.ranking.adapters import merge_adapter
-from llamarec_cli.ranking.base_models import DEFAULT_BASE, load_base_model, load_tokenizer
-from llamarec_cli.ranking.engine import CandidateScorer, PromptEncoder, RankingEngine
+from llamarec_cli.ranking.adapters import ADAPTER_FILE, merge_adapter
+from llamarec_cli.ranking.base_models import DEFAULT_BASE, Precision, load_for_ranking, load_tokenizer
+from llamarec_cli.ranking.engine import CandidateScorer
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.fusion import FusionGroups
-from llamarec_cli.ranking.likelihood import LikelihoodEngine
 from llamarec_cli.ranking.prompt import MAX_HISTORY
 from llamarec_cli.ranking.signals import Array, Signal, Signals, SignalSource
+from llamarec_cli.ranking.strategies import Strategy, make_scorer
 from llamarec_cli.retrieval.neighbours import CountsConfig, ItemCounts
 from llamarec_cli.store.manifest import Kind
 from llamarec_cli.store.registry import Artefact
@@ -55,39 +55,46 @@ class TrainedRanker:
 
     Attributes:
         source: Computes its signals; the language model is loaded when it is first asked.
+        load_strategy: Loads the language model to be read in another way, instead of the fused score.
         groups: The fusions fitted, and which of them ranks.
         retriever: Name of the retriever it was fitted with.
         artefact: Where it came from.
     """
 
     source: SignalSource
+    load_strategy: Callable[[Strategy], CandidateScorer]
     groups: FusionGroups
     retriever: str
     artefact: Artefact
 
 
-def load_ranker(context: Context, name: str, data: PreparedData) -> TrainedRanker:
+def load_ranker(context: Context, name: str, data: PreparedData, precision: Precision | None = None) -> TrainedRanker:
     """Load a ranker from the store.
+
+    Args:
+        context: Surroundings.
+        name: Name of the ranker.
+        data: The data set it was made for.
+        precision: What its language model computes in; by default what the device is best at.
 
     Raises:
         LlamaRecError: It is missing or damaged, or does not belong to this data or retriever.
     """
     artefact = open_ranker(context, name, data)
     config = artefact.manifest.config
-    strategy = Signal(config["strategy"])
 
-    def load() -> CandidateScorer:
+    def load(strategy: Strategy) -> CandidateScorer:
         parents = artefact.manifest.parents
         base = need_base_model(context, config["base"], revision=parents[config["base"]])
         check_base_model(parents, base, name)
-        return load_scorer(strategy, base.path, artefact.path, data.titles)
+        return load_scorer(strategy, base.path, artefact.path, data.titles, precision)
 
+    own = Strategy(config["strategy"])
     counts = ItemCounts(data.item_count, CountsConfig(**config["counts"]))
     counts.load_state_dict(load_file(artefact.path / _COUNTS_FILE))
-    source = SignalSource(counts, data.titles, strategy, load)
-    return TrainedRanker(
-        source, FusionGroups.from_json(artefact.manifest.metrics["fusion"]), config["retriever"], artefact
-    )
+    source = SignalSource(counts, data.titles, Signal(own), lambda: load(own))
+    groups = FusionGroups.from_json(artefact.manifest.metrics["fusion"])
+    return TrainedRanker(source, load, groups, config["retriever"], artefact)
 
 
 def open_ranker(context: Context, name: str, data: PreparedData) -> Artefact:
@@ -108,19 +115,24 @@ def open_ranker(context: Context, name: str, data: PreparedData) -> Artefact:
     return artefact
 
 
-def load_scorer(strategy: Signal, base: Path, checkpoint: Path, titles: Sequence[str]) -> CandidateScorer:
-    """Load a language model to read in one of two ways: with its adapter merged, or with its titles' priors.
+def load_scorer(
+    strategy: Strategy, base: Path, checkpoint: Path, titles: Sequence[str], precision: Precision | None = None
+) -> CandidateScorer:
+    """Load a language model to be read in one of five ways, with whatever the checkpoint holds: adapter or priors.
 
     Args:
-        strategy: `VERBALIZER` or `LIKELIHOOD`.
+        strategy: Which way; it need not be the one that the checkpoint was made for.
         base: Folder of the base model.
         checkpoint: Folder of the ranker.
         titles: Title of each item id.
+        precision: What the model computes in; by default what the device is best at.
     """
-    model, tokenizer = load_base_model(base, best_device()), load_tokenizer(base)
-    if strategy is Signal.VERBALIZER:
-        return RankingEngine(merge_adapter(model, checkpoint), PromptEncoder(tokenizer, titles))
-    return LikelihoodEngine(model, tokenizer, titles, load_arrays(checkpoint / _PRIORS_FILE)["priors"])
+    model, tokenizer = load_for_ranking(base, best_device(), precision), load_tokenizer(base)
+    if (checkpoint / ADAPTER_FILE).is_file():
+        model = merge_adapter(model, checkpoint)
+    priors = checkpoint / _PRIORS_FILE
+    known = load_arrays(priors)["priors"] if priors.is_file() else None
+    return make_scorer(strategy, model, tokenizer, titles, priors=known)
 
 
 def save_priors(priors: npt.NDArray[np.float64], folder: Path) -> None:

@@ -19,8 +19,11 @@ from llamarec_cli.pipeline.prepare import need_dataset
 from llamarec_cli.pipeline.rankers import TrainedRanker, load_ranker, ranker_name
 from llamarec_cli.pipeline.retrievers import TrainedRetriever, load_retriever
 from llamarec_cli.pipeline.starter import STARTER_DATASET, install_starter, is_starter
+from llamarec_cli.ranking.base_models import Precision
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.prompt import MAX_CANDIDATES, MAX_HISTORY
+from llamarec_cli.ranking.signals import Array
+from llamarec_cli.ranking.strategies import Strategy
 from llamarec_cli.retrieval.candidates import Candidates, retrieve
 from llamarec_cli.store.manifest import Kind
 
@@ -82,6 +85,8 @@ class Recommender:
         ranker: Name of the ranker; `DATASET/smollm2-135m` by default.
         k: Candidates that are ranked; as many as the ranker was made for by default.
         fusion: Whether the fitted final score decides; else the language model alone.
+        strategy: How the language model is read, alone, if not in the way that the ranker was made for.
+        precision: What the language model computes in; by default what the device is best at.
 
     Raises:
         LlamaRecError: There is no such ranker.
@@ -96,16 +101,21 @@ class Recommender:
         *,
         k: int | None = None,
         fusion: bool = True,
+        strategy: Strategy | None = None,
+        precision: Precision | None = None,
     ) -> None:
         if k is not None and not 1 <= k <= MAX_CANDIDATES:
             raise UsageError(f"--k must be between 1 and {MAX_CANDIDATES}, not {k}.", "llamarec recommend --help")
         self.dataset = dataset or STARTER_DATASET
         self.data, self.retriever, self.ranker = load_both_stages(
-            context, self.dataset, ranker or ranker_name(self.dataset)
+            context, self.dataset, ranker or ranker_name(self.dataset), precision
         )
         self.k: int = k or self.ranker.artefact.manifest.config["k"]
         groups, model = self.ranker.groups, self.ranker.source.model
-        self.fusion = groups.fitted[groups.chosen if fusion else str(model)].fusion
+        other = None if strategy is None or strategy == str(model) else strategy
+        self.fusion = groups.fitted[groups.chosen if fusion and strategy is None else str(model)].fusion
+        # Instead of the fused score, if the language model is read in a way that no score was fitted for.
+        self._instead = None if other is None else self.ranker.load_strategy(other)
         if model not in self.fusion.coefficients:
             context.say(
                 f"{self.ranker.artefact.manifest.name} ranks without its language model, which gained nothing on "
@@ -119,7 +129,7 @@ class Recommender:
         Raises:
             LlamaRecError: It cannot be had.
         """
-        if self.ranker.source.model in self.fusion.coefficients:
+        if self._instead is None and self.ranker.source.model in self.fusion.coefficients:
             _ = self.ranker.source.scorer
 
     def length(self, top: int | None) -> int:
@@ -151,10 +161,7 @@ class Recommender:
         length = self.length(top)
         items, matches = self._known(history)
         candidates, pool = self._candidates(items, self.k)
-        retriever_1K = candidates.log_probabilities()[:, : len(pool)]
-        example = RankingExample(items[-MAX_HISTORY:], pool, 0)
-        signals = self.ranker.source.compute([example], retriever_1K, list(self.fusion.coefficients))
-        scores = self.fusion.log_probabilities(signals, np.ones(retriever_1K.shape, dtype=np.bool_))[0]
+        scores = self._score(RankingExample(items[-MAX_HISTORY:], pool, 0), candidates.log_probabilities())
         # Candidates come in the retriever's order, which a stable sort keeps among equals.
         order = np.argsort(-scores, kind="stable")[:length]
         return Recommendations(
@@ -198,6 +205,16 @@ class Recommender:
         order = np.argsort(-scores, kind="stable")
         return self._listed(pool[order], scores[order])
 
+    def _score(self, example: RankingExample, retriever_1K: Array) -> Array:
+        """Return the final log-probability of each candidate."""
+        if self._instead is not None:
+            alone: Array = self._instead.rank(example.history.tolist(), example.candidates.tolist())
+            return alone
+        retriever_1K = retriever_1K[:, : len(example.candidates)]
+        signals = self.ranker.source.compute([example], retriever_1K, list(self.fusion.coefficients))
+        fused: Array = self.fusion.log_probabilities(signals, np.ones(retriever_1K.shape, dtype=np.bool_))[0]
+        return fused
+
     def _known(self, history: Sequence[str]) -> tuple[npt.NDArray[np.int32], list[Match]]:
         matches = [self.index.find(entry) for entry in history]
         items = np.array([match.item for match in matches if match.item is not None], dtype=np.int32)
@@ -237,6 +254,8 @@ def recommend(
     top: int | None = None,
     k: int | None = None,
     fusion: bool = True,
+    strategy: Strategy | None = None,
+    precision: Precision | None = None,
 ) -> Recommendations:
     """Recommend for one history, saying which of its entries are not known or are ambiguous. See `Recommender`."""
     # What can be refused before anything is loaded, is.
@@ -246,7 +265,7 @@ def recommend(
             f"--top must be between 1 and the number of candidates, at most {most}, not {top}.",
             "llamarec recommend --help",
         )
-    recommender = Recommender(context, dataset, ranker, k=k, fusion=fusion)
+    recommender = Recommender(context, dataset, ranker, k=k, fusion=fusion, strategy=strategy, precision=precision)
     recommender.length(top)
     for entry in history:
         _tell(context, recommender.index, recommender.index.find(entry))
@@ -254,7 +273,7 @@ def recommend(
 
 
 def load_both_stages(
-    context: Context, dataset: str, ranker: str
+    context: Context, dataset: str, ranker: str, precision: Precision | None = None
 ) -> tuple[PreparedData, TrainedRetriever, TrainedRanker]:
     """Load what a ranker needs, preparing the data set and installing the starter where they are missing.
 
@@ -274,7 +293,7 @@ def load_both_stages(
     data, _ = need_dataset(context, dataset)
     if starter:
         install_starter(context, data)
-    trained = load_ranker(context, ranker, data)
+    trained = load_ranker(context, ranker, data, precision)
     return data, load_retriever(context, trained.retriever, data), trained
 
 

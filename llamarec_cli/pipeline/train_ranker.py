@@ -44,6 +44,7 @@ from llamarec_cli.ranking.fusion import fit_groups
 from llamarec_cli.ranking.likelihood import LikelihoodEngine
 from llamarec_cli.ranking.prompt import MAX_CANDIDATES
 from llamarec_cli.ranking.signals import CHEAP, LANGUAGE_MODEL, Signal, SignalSource
+from llamarec_cli.ranking.strategies import Strategy
 from llamarec_cli.ranking.validation import RankerValidation, ValidationSet
 from llamarec_cli.retrieval.candidates import DEFAULT_K
 from llamarec_cli.snapshots import TrainingState
@@ -169,7 +170,7 @@ def train(
         manifest.config["counts"] = save_counts(counts, folder)
         # Scored from the folder, as it will be used, so that the fusion fits what users get.
         source = SignalSource(
-            counts, data.titles, model, lambda: load_scorer(model, base_model.path, folder, data.titles)
+            counts, data.titles, model, lambda: load_scorer(Strategy(model), base_model.path, folder, data.titles)
         )
         states = making.score_states(made)
         computed = compute_signals(

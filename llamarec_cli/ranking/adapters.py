@@ -13,6 +13,9 @@ from torch import Tensor
 
 from llamarec_cli.ranking.base_models import quiet_libraries
 
+# As peft calls it.
+ADAPTER_FILE = "adapter_model.safetensors"
+
 
 def add_adapter(model: Any, rank: int, alpha: int, dropout: float, targets: Sequence[str] = ()) -> Any:
     """Put a fresh adapter into a frozen base model, in place, and return the peft model around it.
@@ -59,8 +62,15 @@ def save_adapter(adapted: Any, folder: Path, base_name: str) -> None:
 
 
 def merge_adapter(model: Any, folder: Path) -> Any:
-    """Add the adapter's product to the base model's weights and return the plain model, in evaluation mode."""
+    """Put an adapter from disk into a base model, and return the plain model in evaluation mode.
+
+    Its product is added to the weights; quantised ones would be rounded anew by that, so beside those it stays a layer
+    of its own.
+    """
     with quiet_libraries():
         from peft import PeftModel
 
-        return PeftModel.from_pretrained(model, folder).merge_and_unload().eval()
+        adapted = PeftModel.from_pretrained(model, folder)
+        if getattr(model, "is_quantized", False):
+            return adapted.eval().get_base_model()
+        return adapted.merge_and_unload().eval()

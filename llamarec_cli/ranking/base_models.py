@@ -68,70 +68,23 @@ BASE_MODELS: dict[str, BaseModelRow] = {
 }
 
 
-# Architectures that can be measured with random weights, by the arguments of their configuration.
-ARCHITECTURES: dict[str, tuple[str, dict[str, int]]] = {
-    "smollm2-135m": (
-        "llama",
-        {
-            "vocab_size": 49_152,
-            "hidden_size": 576,
-            "intermediate_size": 1_536,
-            "num_hidden_layers": 30,
-            "num_attention_heads": 9,
-            "num_key_value_heads": 3,
-        },
-    ),
-    "tinyllama-1.1b": (
-        "llama",
-        {
-            "vocab_size": 32_000,
-            "hidden_size": 2_048,
-            "intermediate_size": 5_632,
-            "num_hidden_layers": 22,
-            "num_attention_heads": 32,
-            "num_key_value_heads": 4,
-        },
-    ),
-    "llama-2-7b": (
-        "llama",
-        {
-            "vocab_size": 32_000,
-            "hidden_size": 4_096,
-            "intermediate_size": 11_008,
-            "num_hidden_layers": 32,
-            "num_attention_heads": 32,
-            "num_key_value_heads": 32,
-        },
-    ),
-}
-
-
-def random_model(architecture: str, device: torch.device) -> Any:
-    """Return a causal language model of an architecture with random weights, to be measured.
-
-    Its vocabulary is made at least as large as that of the default base model, whose tokenizer is used with it.
-
-    Args:
-        architecture: A name of `ARCHITECTURES`.
-        device: Where it goes.
-    """
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    kind, arguments = ARCHITECTURES[architecture]
-    vocabulary = max(arguments["vocab_size"], ARCHITECTURES[DEFAULT_BASE][1]["vocab_size"])
-    config = AutoConfig.for_model(kind, **{**arguments, "vocab_size": vocabulary, "max_position_embeddings": 8192})
-    with torch.device(device):
-        model = AutoModelForCausalLM.from_config(config, dtype=compute_dtype(device))
-    if device.type == "cpu":
-        use_blocks(model)
-    return model.eval().requires_grad_(False)
-
-
 class Quantization(StrEnum):
     """How the frozen base model's weights are held during training."""
 
     NF4 = "nf4"
     NONE = "none"
+
+
+class Precision(StrEnum):
+    """What a base model computes in when it ranks; NF4 holds the weights in 4 bits and computes in bfloat16."""
+
+    BF16 = "bf16"
+    FP16 = "fp16"
+    FP32 = "fp32"
+    NF4 = "nf4"
+
+
+_DTYPES = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16, Precision.FP32: torch.float32}
 
 
 def convert_gguf(gguf: Path, folder: Path) -> None:
@@ -186,23 +139,30 @@ def default_quantization(device: torch.device) -> Quantization:
     return Quantization.NF4 if device.type == "cuda" else Quantization.NONE
 
 
-def load_base_model(folder: Path, device: torch.device, quantization: Quantization = Quantization.NONE) -> Any:
+def load_base_model(
+    folder: Path,
+    device: torch.device,
+    quantization: Quantization = Quantization.NONE,
+    dtype: torch.dtype | None = None,
+) -> Any:
     """Load a base model's weights, frozen and in evaluation mode.
 
     Args:
         folder: A base model folder.
         device: Where it goes.
         quantization: NF4 holds the linear maps in 4 bits (double quantisation, bfloat16 compute, as QLoRA).
+        dtype: What it computes in unless it is quantised; by default bfloat16, or float32 on a CPU without bfloat16
+            instructions.
 
     Returns:
-        A transformers causal language model in bfloat16, or float32 on a CPU without bfloat16 instructions.
+        A transformers causal language model.
 
     Raises:
         LlamaRecError: Its output head is not a plain product.
     """
     from transformers import AutoModelForCausalLM
 
-    options: dict[str, Any] = {"dtype": compute_dtype(device)}
+    options: dict[str, Any] = {"dtype": dtype or compute_dtype(device)}
     match quantization:
         case Quantization.NONE:
             pass
@@ -235,6 +195,18 @@ def load_base_model(folder: Path, device: torch.device, quantization: Quantizati
     if device.type == "cpu":
         use_blocks(model)
     return model.eval().requires_grad_(False)
+
+
+def load_for_ranking(folder: Path, device: torch.device, precision: Precision | None = None) -> Any:
+    """Load a base model that is to rank, in a precision or the device's own. See `load_base_model`."""
+    if precision is Precision.NF4:
+        return load_base_model(folder, device, Quantization.NF4)
+    return load_base_model(folder, device, dtype=precision_dtype(precision, device))
+
+
+def precision_dtype(precision: Precision | None, device: torch.device) -> torch.dtype:
+    """Return what a model of that precision computes in."""
+    return compute_dtype(device) if precision is None else _DTYPES.get(precision, torch.bfloat16)
 
 
 def compute_dtype(device: torch.device) -> torch.dtype:
@@ -278,6 +250,17 @@ def quiet_libraries() -> Iterator[None]:
         transformers_logging.set_verbosity(levels[0])
         transformers_logging.enable_progress_bar()
         bitsandbytes.setLevel(levels[1])
+
+
+def parse_precision(name: str | None) -> Precision | None:
+    """Return the precision of that name; None stays None, the device's own.
+
+    Raises:
+        UsageError: No such name.
+    """
+    if name is None or name in list(Precision):
+        return None if name is None else Precision(name)
+    raise UsageError(f"{name} is no precision: {nearest(name, list(Precision))}", f"Known: {', '.join(Precision)}.")
 
 
 def parse_quantization(name: str | None, device: torch.device) -> Quantization:

@@ -1,4 +1,4 @@
-"""Other ways to let a language model rank, as baselines: what the verbalizer is faster than.
+"""The ways to let a language model rank, and those that are baselines: what the verbalizer is faster than.
 
 - *generate-titles*: greedy generation of the ranked list as titles, as PALR does (paper, sections 2.2 and 4.2.3); it
   ends when the response is longer than all titles together.
@@ -11,18 +11,27 @@ All rank by order and return log-probabilities that decrease along it, so that t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from llamarec_cli.ranking.engine import CandidateScorer, PromptEncoder, head_of, last_hidden
+from llamarec_cli.errors import UsageError, nearest
+from llamarec_cli.ranking.engine import (
+    MAX_TITLE_TOKENS,
+    CandidateScorer,
+    PromptEncoder,
+    RankingEngine,
+    head_of,
+    last_hidden,
+)
 from llamarec_cli.ranking.fusion import log_softmax
+from llamarec_cli.ranking.likelihood import LikelihoodEngine
+from llamarec_cli.ranking.prefixes import DEFAULT_BYTES
 from llamarec_cli.ranking.prompt import LABELS, MAX_HISTORY, render_generation_prompt, render_pointwise_prompt
-from llamarec_cli.ranking.verbalizer import label_token_ids
 
 
 class Strategy(StrEnum):
@@ -33,6 +42,58 @@ class Strategy(StrEnum):
     GENERATE_TITLES = "generate-titles"
     GENERATE_LETTERS = "generate-letters"
     POINTWISE = "pointwise"
+
+
+def make_scorer(
+    strategy: Strategy,
+    model: Any,
+    tokenizer: Any,
+    titles: Sequence[str],
+    *,
+    priors: npt.NDArray[np.float64] | None = None,
+    max_title_tokens: int = MAX_TITLE_TOKENS,
+    to_the_end: bool = False,
+    prefix_bytes: int = DEFAULT_BYTES,
+) -> CandidateScorer:
+    """Return what reads a language model in one of five ways.
+
+    Args:
+        strategy: Which.
+        model: A transformers causal language model in evaluation mode, with any adapter merged.
+        tokenizer: Its tokenizer.
+        titles: Title of each item id.
+        priors: For `likelihood`: log p(title) of each item, where known.
+        max_title_tokens: Where longer titles are cut, for all but `likelihood`.
+        to_the_end: For generation: whether it goes on to its limit.
+        prefix_bytes: What the keys and values of histories may take; 0 keeps none.
+    """
+    if strategy is Strategy.LIKELIHOOD:
+        return LikelihoodEngine(model, tokenizer, titles, priors, prefix_bytes=prefix_bytes)
+    encoder = PromptEncoder(tokenizer, titles, max_title_tokens)
+    match strategy:
+        case Strategy.VERBALIZER:
+            return RankingEngine(model, encoder, prefix_bytes=prefix_bytes)
+        case Strategy.GENERATE_TITLES:
+            return GenerateTitles(model, encoder, to_the_end=to_the_end)
+        case Strategy.GENERATE_LETTERS:
+            return GenerateLetters(model, encoder, to_the_end=to_the_end)
+        case Strategy.POINTWISE:
+            return Pointwise(model, encoder)
+        case _:
+            assert_never(strategy)
+
+
+def parse_strategy(name: str, known: Collection[Strategy] = tuple(Strategy)) -> Strategy:
+    """Return the strategy of that name.
+
+    Raises:
+        UsageError: It is not known, or not among those known here.
+    """
+    if name not in known:
+        raise UsageError(
+            f"There is no strategy called {name} here: {nearest(name, known)}", f"Known: {', '.join(known)}."
+        )
+    return Strategy(name)
 
 
 class GenerateTitles(CandidateScorer):
@@ -94,7 +155,10 @@ class Pointwise(CandidateScorer):
 
     def __init__(self, model: Any, encoder: PromptEncoder) -> None:
         self.model, self.encoder = model, encoder
-        self._answers = label_token_ids(encoder.tokenizer, render_pointwise_prompt(["A"], "B"), ["Yes", "No"])
+        prompt = render_pointwise_prompt(["A"], "B")
+        length = len(encoder.tokenizer.encode(prompt))
+        # Their first tokens tell the answers apart, however many each takes.
+        self._answers = [encoder.tokenizer.encode(prompt + answer)[length] for answer in ("Yes", "No")]
 
     @torch.inference_mode()
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:

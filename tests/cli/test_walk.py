@@ -289,6 +289,55 @@ def test_a_log_of_one_s_own(home: Path, tmp_path: Path, config: str) -> None:
     assert "line 242" in run(*prepare, "--strict", code=1).stderr
 
 
+def test_bench_throughput(tmp_path: Path, store_with_base: Store) -> None:
+    raw = write_ring(tmp_path / "long", items=70, users=10, length=30)
+    run("prepare", "ml-100k", "--source", str(raw))
+    measured = json.loads(
+        run("bench", "throughput", "--dataset", "ml-100k", "--users", "3", "--rounds", "1", "--json").stdout
+    )
+    assert measured["users"] == 3
+    assert measured["prompt_tokens"] > 20 * len("Film")
+    assert min(measured[way] for way in ("engine_ms", "again_ms", "official_ms", "gflops", "machine_gflops")) > 0
+    assert measured["users_per_second"] == pytest.approx(1000 / measured["engine_ms"])
+    shown = run("bench", "throughput", "--dataset", "ml-100k", "--users", "3", "--rounds", "1", "--no-official").stdout
+    assert "official" not in shown
+    assert "of the machine's" in shown.replace("\n", " ")
+    run("bench", "throughput", "--dataset", "ml-100k", "--users", "11", code=1)
+    run("bench", "throughput", "--dataset", "ml-100k", "--precision", "bf17", code=2)
+
+
+@pytest.mark.parametrize("made", ["likelihood", "verbalizer"])
+def test_every_strategy_ranks_with_every_ranker(
+    raw_folder: Path, store_with_base: Store, config: str, tmp_path: Path, made: str
+) -> None:
+    run("prepare", "ml-100k", "--source", str(raw_folder))
+    trained = [] if made == "likelihood" else ["--max-examples", "4"]
+    run("train", "ranker", "--dataset", "ml-100k", "--strategy", made, "--config", config, *trained)
+    history = tmp_path / "history.json"
+    history.write_text('["The Film 03", "The Film 04"]')
+    asked = ["recommend", "--dataset", "ml-100k", "--history", str(history), "--top", "20", "--json"]
+    alone = json.loads(run(*asked, "--no-fusion").stdout)["items"]
+    for strategy in ("verbalizer", "likelihood", "generate-titles", "generate-letters", "pointwise"):
+        items = json.loads(run(*asked, "--strategy", strategy).stdout)["items"]
+        assert sum(item["probability"] for item in items) == pytest.approx(1)
+        assert {item["id"] for item in items} == {item["id"] for item in alone}
+        if strategy == made:
+            assert items == alone
+        measured = json.loads(
+            run("evaluate", "--dataset", "ml-100k", "--strategy", strategy, "--sample", "3", "--json").stdout
+        )
+        assert measured["sample"] == 3
+        assert set(measured["models"]) == {"ml-100k/lrurec", strategy}
+        assert 0 <= measured["models"][strategy]["valid"]["ndcg@10"] <= 1
+        assert (measured["unparsed"] is not None) == strategy.startswith("generate")
+    exact = json.loads(run(*asked, "--no-fusion", "--precision", "fp32").stdout)["items"]
+    by_id = {item["id"]: item["probability"] for item in exact}
+    assert all(item["probability"] == pytest.approx(by_id[item["id"]], abs=0.02) for item in alone)
+    run("evaluate", "--dataset", "ml-100k", "--strategy", "pointwise", "--output", "x.md", code=2)
+    run("evaluate", "--dataset", "ml-100k", "--precision", "fp32", code=2)
+    run(*asked, "--strategy", "guess", code=2)
+
+
 def test_bench_latency(store_with_base: Store, tmp_path: Path) -> None:
     bench = ("bench", "latency", "--lengths", "1,2", "--repeats", "1", "--strategies")
     figure = tmp_path / "figure.svg"
