@@ -192,6 +192,8 @@ def compute_signals(
     if saved := states.load():
         tensors, numbers = saved
         scores_SK, done = tensors["scores"].numpy(), numbers["done"]
+    if done < len(examples):
+        source.scorer.keep_nothing()
     while done < len(examples):
         until = min(done + _SAVE_EVERY, len(examples))
 

@@ -123,14 +123,16 @@ class Recommender:
             )
         self.index = TitleIndex(self.data.titles, self.data.item_ids, self.data.popularity().tolist())
 
-    def load(self) -> None:
-        """Load the language model now, if it counts, rather than at the first user.
+    def load_for_file(self) -> None:
+        """Load the language model now, if it counts, and let no user's list depend on the users before.
 
         Raises:
             LlamaRecError: It cannot be had.
         """
-        if self._instead is None and self.ranker.source.model in self.fusion.coefficients:
-            _ = self.ranker.source.scorer
+        if self._instead is not None:
+            self._instead.keep_nothing()
+        elif self.ranker.source.model in self.fusion.coefficients:
+            self.ranker.source.scorer.keep_nothing()
 
     def length(self, top: int | None) -> int:
         """Return how long a list is if `top` is asked for: 10 by default, or `k` where that is less.

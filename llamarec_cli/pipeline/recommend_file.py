@@ -71,7 +71,7 @@ def recommend_file(
     for path in (source, output):
         if path != STANDARD and path.suffix not in _FORMS:
             raise UsageError(f"{path} must end in {', '.join(_FORMS)}.", "Or give - for JSON lines on stdin or stdout.")
-    recommender.load()
+    recommender.load_for_file()
     if output == STANDARD:
         if resume:
             raise UsageError("--resume needs an output in a file.", "Give --output FILE.")

@@ -37,11 +37,26 @@ BATCH_TOKENS = 16_384
 
 
 class CandidateScorer(ABC):
-    """A way to read a language model: history and candidates to log-probabilities."""
+    """A way to read a language model: history and candidates to log-probabilities.
+
+    Attributes:
+        prefixes: What is kept of histories; None where nothing ever is.
+    """
+
+    prefixes: PrefixCache | None = None
 
     @abstractmethod
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
         """Return the log-probability of each candidate, K values in the order given."""
+
+    def keep_nothing(self) -> None:
+        """Read every prompt from its first token on from now on, so that no bit depends on what was ranked before.
+
+        Rounding differs by where a prompt is taken up. Files and evaluations, where users come once, are to give the
+        same bytes after an interruption.
+        """
+        if self.prefixes is not None:
+            self.prefixes.max_bytes = 0
 
     def rank_many(self, examples: Sequence[RankingExample]) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
         """Yield the index and the log-probabilities of each of several users, in whatever order is fastest."""
@@ -189,7 +204,7 @@ class RankingEngine(CandidateScorer):
     def __init__(self, model: Any, encoder: PromptEncoder, *, prefix_bytes: int = DEFAULT_BYTES) -> None:
         self.model = model
         self.encoder = encoder
-        self.prefixes = PrefixCache(transformer_of(model), model.device, prefix_bytes)
+        self.prefixes: PrefixCache = PrefixCache(transformer_of(model), model.device, prefix_bytes)
 
     @torch.inference_mode()
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:

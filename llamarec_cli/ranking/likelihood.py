@@ -56,7 +56,7 @@ class LikelihoodEngine(CandidateScorer):
         prefix_bytes: int = DEFAULT_BYTES,
     ) -> None:
         self.model, self.tokenizer = model, tokenizer
-        self.prefixes = PrefixCache(transformer_of(model), model.device, prefix_bytes)
+        self.prefixes: PrefixCache = PrefixCache(transformer_of(model), model.device, prefix_bytes)
         self._titles = titles
         self._priors = np.full(len(titles), np.nan) if priors is None else priors
         self._short: dict[int, str] = {}

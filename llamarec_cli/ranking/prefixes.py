@@ -30,15 +30,16 @@ class PrefixCache:
     Args:
         transformer: A transformers causal language model without its head.
         device: Where it is.
-        max_bytes: What all keys and values may take; 0 keeps none.
+        max_bytes: What all keys and values may take; 0 keeps none and asks for none.
 
     Attributes:
+        max_bytes: As given; may be set.
         bytes: What they take.
         computed: Tokens that were computed, of all prompts so far.
     """
 
     def __init__(self, transformer: Any, device: torch.device, max_bytes: int = DEFAULT_BYTES) -> None:
-        self._transformer, self._device, self._max_bytes = transformer, device, max_bytes
+        self._transformer, self._device, self.max_bytes = transformer, device, max_bytes
         self._kept: OrderedDict[bytes, Layers] = OrderedDict()
         self.bytes = 0
         self.computed = 0
@@ -56,7 +57,7 @@ class PrefixCache:
         """
         wanted = np.asarray(ids, dtype=np.int32)
         keep = min(keep, len(ids) - 1)
-        key, known = self._longest(wanted[:keep])
+        key, known = self._longest(wanted[:keep]) if self.max_bytes else (None, 0)
         cache = self._opened(key, known)
         new = torch.from_numpy(wanted[known:].astype(np.int64)).unsqueeze(0).to(self._device)
         asked: dict[str, Any] = {}
@@ -87,7 +88,7 @@ class PrefixCache:
         """Return a cache for transformers to go on from, or None where nothing is to be kept."""
         from transformers import DynamicCache
 
-        if not self._max_bytes:
+        if not self.max_bytes:
             return None
         if key is None:
             return DynamicCache()
@@ -99,7 +100,7 @@ class PrefixCache:
         copies = [(keys[:, :, : len(tokens)].clone(), values[:, :, : len(tokens)].clone()) for keys, values in layers]
         self._kept[tokens.tobytes()] = copies
         self.bytes += _size(copies)
-        while self.bytes > self._max_bytes:
+        while self.bytes > self.max_bytes:
             self.bytes -= _size(self._kept.popitem(last=False)[1])
 
 

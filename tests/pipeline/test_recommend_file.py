@@ -23,7 +23,7 @@ class Fake:
         self.broken = broken
         self.dies_at = dies_at
 
-    def load(self) -> None:
+    def load_for_file(self) -> None:
         if self.broken:
             raise LlamaRecError("The base model cannot be had.", "")
 
