@@ -100,10 +100,18 @@ def validate(
         seed: Of the shuffling; the same at every validation.
         report: Progress in users.
     """
-    ordered, _ = _ranks(engine, users, "validate", report)
-    shuffled, masses = _ranks(engine, users.shuffled(seed), "validate, shuffled", report)
-    accuracy, mass = float((shuffled == 1).mean()), float(np.mean(masses))
-    return RankerValidation(step, seen, loss, ndcg_at(shuffled, 10), ndcg_at(ordered, 10), accuracy, mass)
+    ordered, shuffled = (np.empty(len(users.examples), dtype=np.int32) for _ in range(2))
+    masses: list[float] = []
+    # One right after the other, so that the second finds the history's keys and values.
+    for index, (in_order, mixed) in enumerate(zip(users.examples, users.shuffled(seed).examples, strict=True)):
+        ordered[index], _ = _rank(engine, in_order)
+        shuffled[index], mass = _rank(engine, mixed)
+        masses.append(mass)
+        report(Progress("validate", index + 1, len(users.examples)))
+    accuracy = float((shuffled == 1).mean())
+    return RankerValidation(
+        step, seen, loss, ndcg_at(shuffled, 10), ndcg_at(ordered, 10), accuracy, float(np.mean(masses))
+    )
 
 
 def describe_validation(validation: RankerValidation, users: ValidationSet) -> str:
@@ -121,18 +129,10 @@ def describe_validation(validation: RankerValidation, users: ValidationSet) -> s
     return note
 
 
-def _ranks(
-    engine: RankingEngine, users: ValidationSet, stage: str, report: Reporter
-) -> tuple[npt.NDArray[np.int32], list[float]]:
-    """Return the rank of each user's true item, and the probability on the letters."""
-    ranks = np.empty(len(users.examples), dtype=np.int32)
-    masses: list[float] = []
-    for index, example in enumerate(users.examples):
-        scores, mass = engine.rank_with_mass(example.history.tolist(), example.candidates.tolist())
-        ranks[index] = ranks_of_answers(scores[None], np.array([example.answer]))[0]
-        masses.append(mass)
-        report(Progress(stage, index + 1, len(users.examples)))
-    return ranks, masses
+def _rank(engine: RankingEngine, example: RankingExample) -> tuple[int, float]:
+    """Return the rank of a user's true item, and the probability on the letters."""
+    scores, mass = engine.rank_with_mass(example.history.tolist(), example.candidates.tolist())
+    return int(ranks_of_answers(scores[None], np.array([example.answer]))[0]), mass
 
 
 def expected_ndcg_of_chance(users: ValidationSet) -> float:
