@@ -137,23 +137,13 @@ def cut_title(tokenizer: Any, title: str, tokens: int = MAX_TITLE_TOKENS) -> str
     return cut.rstrip("\ufffd").strip()
 
 
-def last_hidden(model: Any, prompt_ids: Sequence[int]) -> Tensor:
-    """Return the hidden state after the last token of one prompt, 1 x D, without computing any logits.
+def last_hidden(model: Any, prompts: Sequence[Sequence[int]]) -> Tensor:
+    """Return the hidden states after the last tokens of several prompts, B x D, padded to the longest at their right.
+
+    No logits are computed.
 
     Args:
         model: A transformers causal language model; its transformer is found under `base_model_prefix`.
-        prompt_ids: Token ids of the prompt.
-    """
-    ids_1L = torch.tensor([prompt_ids], device=model.device)
-    hidden_1LD: Tensor = transformer_of(model)(input_ids=ids_1L, use_cache=False).last_hidden_state
-    return hidden_1LD[:, -1]
-
-
-def last_hidden_of_batch(model: Any, prompts: Sequence[Sequence[int]]) -> Tensor:
-    """Return the hidden states after the last tokens of several prompts, B x D, padded to the longest at their right.
-
-    Args:
-        model: A transformers causal language model.
         prompts: Token ids of each.
     """
     longest = max(map(len, prompts))
@@ -245,7 +235,7 @@ class RankingEngine(CandidateScorer):
         """
         prompts = [self.encoder.encode(one.history.tolist(), one.candidates.tolist()) for one in examples]
         for batch in token_batches([len(prompt) for prompt in prompts], tokens):
-            hidden_BD = last_hidden_of_batch(self.model, [prompts[index] for index in batch])
+            hidden_BD = last_hidden(self.model, [prompts[index] for index in batch])
             for row, index in enumerate(batch):
                 yield index, self._read(hidden_BD[row : row + 1], len(examples[index].candidates))
 

@@ -168,7 +168,7 @@ class Pointwise(CandidateScorer):
         scores = np.empty(len(candidates))
         for place, item in enumerate(candidates):
             prompt = render_pointwise_prompt(recent, self.encoder.title(int(item)))
-            hidden_1D = last_hidden(self.model, self.encoder.tokenizer.encode(prompt)).float()
+            hidden_1D = last_hidden(self.model, [self.encoder.tokenizer.encode(prompt)]).float()
             yes, no = (hidden_1D @ rows.T)[0].tolist()
             scores[place] = yes - no
         return log_softmax(scores)
