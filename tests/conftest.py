@@ -1,4 +1,4 @@
-"""Fakes that every test may use: a small log with a pattern in it, a byte tokenizer, a tiny random Llama, a store."""
+"""Fakes that every test may use: a small log with a pattern in it, a byte tokenizer, tiny random models, a store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from llamarec_cli.data.dataset import PreparedData, prepare
 from llamarec_cli.data.readers import read_raw_log
@@ -102,6 +110,26 @@ def tiny_llama(seed: int = 0) -> LlamaForCausalLM:
         eos_token_id=256,
     )
     return LlamaForCausalLM(config).eval()
+
+
+def tiny_qwen2() -> Qwen2ForCausalLM:
+    """A random Qwen2, whose attention has biases."""
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=258,
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    return Qwen2ForCausalLM(config).eval()
+
+
+def tiny_gpt2() -> GPT2LMHeadModel:
+    """A random GPT-2, with learnt positions and other names for everything."""
+    torch.manual_seed(0)
+    return GPT2LMHeadModel(GPT2Config(vocab_size=258, n_positions=4096, n_embd=64, n_layer=2, n_head=4)).eval()
 
 
 @pytest.fixture(scope="session")
