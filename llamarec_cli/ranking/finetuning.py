@@ -18,13 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.errors import LlamaRecError, UsageError, nearest
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.adapters import adapter_parameters, add_adapter
 from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine, head_of, transformer_of
 from llamarec_cli.ranking.examples import RankingExample, TrainingExamples
 from llamarec_cli.ranking.validation import RankerValidation, ValidationSet, describe_validation, validate
 from llamarec_cli.snapshots import TrainingState, dropout_seed, part, restore_snapshot, take_snapshot
+
+LOSSES = ("vocabulary", "letters")
+NEGATIVES = ("random", "retriever", "mixed")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,9 @@ class RankerConfig:
             is the paper's, `q_proj` and `v_proj`.
         loss: `vocabulary`, as the paper: the letter against every token, and then the end of the sequence; or
             `letters`: the letter against the candidates' letters alone, which is what ranking asks.
+        negatives: Where the other candidates of a training example come from: `random`, as the paper; `retriever`, the
+            top K of one that did not see the user, as in evaluation; or `mixed`, from the first to the second.
+        curriculum_examples: Examples over which `mixed` goes from random negatives to the retriever's.
         learning_rate: Of AdamW, after the warm-up.
         warmup_steps: Steps over which the learning rate rises from 0; it then stays, while the official code lets it
             fall to 0 by the end of the epoch, which a run that may stop at any time does not know.
@@ -50,6 +56,10 @@ class RankerConfig:
         patience: Stop after so many validations without a better NDCG@10.
         gradient_clip: Largest norm of the gradient.
         seed: Of adapter, examples and dropout.
+
+    Raises:
+        UsageError: There is no such loss, or there are no such negatives.
+        ValueError: A number is out of its range.
     """
 
     lora_rank: int = 8
@@ -57,6 +67,8 @@ class RankerConfig:
     lora_dropout: float = 0.05
     lora_targets: tuple[str, ...] = ()
     loss: str = "vocabulary"
+    negatives: str = "random"
+    curriculum_examples: int = 2_000
     learning_rate: float = 1e-4
     warmup_steps: int = 100
     batch_size: int = 16
@@ -70,12 +82,16 @@ class RankerConfig:
 
     def __post_init__(self) -> None:
         counts = (self.lora_rank, self.lora_alpha, self.batch_size, self.epochs, self.validate_every, self.patience)
-        if min(counts) < 1 or min(self.warmup_steps, self.max_examples, self.validation_users) < 0:
-            raise ValueError("counts must be positive; warmup_steps, max_examples and validation_users may be 0")
+        may_be_0 = (self.warmup_steps, self.max_examples, self.validation_users, self.curriculum_examples)
+        if min(counts) < 1 or min(may_be_0) < 0:
+            raise ValueError(
+                "counts must be positive; warmup_steps, max_examples, validation_users and curriculum_examples may be 0"
+            )
         if not 0 <= self.seed < 2**32:
             raise ValueError("seed must be from 0 to 4294967295")
-        if self.loss not in ("vocabulary", "letters"):
-            raise ValueError("loss must be vocabulary or letters")
+        for value, known, what in ((self.loss, LOSSES, "is no loss"), (self.negatives, NEGATIVES, "are no negatives")):
+            if value not in known:
+                raise UsageError(f"{value} {what}: {nearest(value, known)}", f"Known: {', '.join(known)}.")
         if not all(isinstance(target, str) for target in self.lora_targets):
             raise ValueError("lora_targets must be names")
         if not 0 <= self.lora_dropout < 1 or self.learning_rate <= 0 or self.gradient_clip <= 0:
@@ -221,8 +237,10 @@ class _Run:
         losses: list[float] = []
         torch.manual_seed(dropout_seed(config.seed, step))
         while not (state.finished or out_of_time):
-            first = (step % (total // config.epochs)) * config.batch_size
-            batch = [examples[index] for index in range(first, min(first + config.batch_size, available))]
+            epoch, step_of_epoch = divmod(step, total // config.epochs)
+            first = step_of_epoch * config.batch_size
+            indices = range(first, min(first + config.batch_size, available))
+            batch = examples.batch(indices, passed=epoch * available)
             losses.append(self._step(batch, step, prompts_a_pass))
             if not math.isfinite(losses[-1]):
                 raise LlamaRecError(
