@@ -16,6 +16,7 @@ from llamarec_cli.pipeline.cross_fitting import CrossFitting
 from llamarec_cli.pipeline.prepare import need_dataset, prepare_dataset
 from llamarec_cli.pipeline.train_retriever import Plan, run_training
 from llamarec_cli.pipeline.train_retriever import train as train_retriever
+from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.store.registry import Artefact
 
 K = 8
@@ -97,6 +98,32 @@ def test_the_states_are_taken_up_again_and_cleared(
     again.clear()
     other.clear()
     assert list(work.iterdir()) == []
+
+
+class _KilledError(Exception):
+    pass
+
+
+def test_interrupted_in_the_second_half_it_goes_on_to_the_same_candidates(
+    context: Context, data: PreparedData, first_stage: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make(context, data, first_stage)
+    found = whole.retrieve(*everybody(data))
+    whole.clear()
+    save, saved = TrainingStates.save, []
+
+    def dying(states: TrainingStates, *arguments: Any) -> None:
+        save(states, *arguments)
+        saved.append(states._name)
+        if saved.count("ml-100k/ranker.seed-1.half-1") == 2:
+            raise _KilledError
+
+    monkeypatch.setattr(TrainingStates, "save", dying)
+    with pytest.raises(_KilledError):
+        make(context, data, first_stage).retrieve(*everybody(data))
+    saved.clear()
+    assert np.array_equal(make(context, data, first_stage).retrieve(*everybody(data)), found)
+    assert set(saved) == {"ml-100k/ranker.seed-1.half-1"}
 
 
 def test_figures_tell_recall_of_users_seen_and_unseen(
