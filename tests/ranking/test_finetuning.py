@@ -1,16 +1,18 @@
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import training_sequences
 from llamarec_cli.evaluation.metrics import ndcg_at
 from llamarec_cli.ranking.adapters import adapter_parameters, add_adapter, merge_adapter, save_adapter
 from llamarec_cli.ranking.base_models import Quantization, load_base_model, load_tokenizer
-from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine
+from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine, head_of
 from llamarec_cli.ranking.examples import TrainingExamples
 from llamarec_cli.ranking.finetuning import RankerConfig, RankerState, answer_loss, train_ranker
 from llamarec_cli.ranking.validation import RankerValidation, ValidationSet, expected_ndcg_of_chance
@@ -115,31 +117,50 @@ def test_chance_is_what_random_orders_have_on_average(examples: TrainingExamples
     assert expected_ndcg_of_chance(users) == pytest.approx(ndcg_at(ranks, 10), rel=0.01)
 
 
-def test_full_logits_over_the_prompt_are_never_made(
-    tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = load_base_model(tiny_base_folder, CPU).float()
-    head = model.get_output_embeddings()
+class VocabularyRows(TorchDispatchMode):
+    """Records, for every result of an operation that is as wide as the vocabulary, how many rows it has.
 
-    def never(*_: object) -> None:
-        raise AssertionError("the output head was called on the whole prompt")
+    Whatever produced it, so no detour round the output head goes unseen; the head itself, however it lies, is left out.
+    """
 
-    monkeypatch.setattr(head, "forward", never)
-    RankingEngine(model, encoder).rank([1, 2, 3], [4, 5, 6])
-    # And by hand: no result of a product has positions x vocabulary elements.
-    widest = []
-    product = torch.Tensor.__matmul__
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.vocabulary, width = head_of(model).shape
+        self.head = {(self.vocabulary, width), (width, self.vocabulary)}
+        self.rows: set[int] = set()
 
-    def watched(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        result = product(one, other)
-        if result.shape[-1] == model.config.vocab_size:
-            widest.append(result.numel() // model.config.vocab_size)
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for one in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(one, torch.Tensor) and self.vocabulary in one.shape and one.shape not in self.head:
+                self.rows.add(one.numel() // self.vocabulary)
         return result
 
-    monkeypatch.setattr(torch.Tensor, "__matmul__", watched)
-    answer_loss(model, encoder, [examples[0], examples[1]])
-    RankingEngine(model, encoder).rank_with_mass([1, 2, 3], [4, 5, 6])
-    assert widest == [4, 1]  # two positions of each of two examples; the last one of one prompt
+
+@pytest.mark.parametrize(("letters_alone", "rows"), [(False, {4}), (True, set())])
+def test_training_never_makes_full_logits_over_the_prompt(
+    tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples, letters_alone: bool, rows: set[int]
+) -> None:
+    adapted = add_adapter(load_base_model(tiny_base_folder, CPU).float(), rank=8, alpha=32, dropout=0.05).train()
+    model = adapted.get_base_model()
+    with VocabularyRows(model) as watched:
+        answer_loss(model, encoder, [examples[0], examples[1]], letters_alone=letters_alone).backward()
+    # Two positions of each of two examples; with letters alone not one row is as wide as the vocabulary.
+    assert watched.rows == rows
+
+
+def test_ranking_never_makes_full_logits_over_the_prompt(tiny_base_folder: Path, encoder: PromptEncoder) -> None:
+    model = load_base_model(tiny_base_folder, CPU).float()
+    engine = RankingEngine(model, encoder)
+    with VocabularyRows(model) as watched:
+        engine.rank([1, 2, 3], [4, 5, 6])
+    assert watched.rows == set()
+    with VocabularyRows(model) as watched:
+        engine.rank_with_mass([1, 2, 3], [4, 5, 6])
+    assert watched.rows == {1}
+    with VocabularyRows(model) as watched:
+        model(torch.tensor([encoder.encode([1, 2, 3], [4, 5, 6])]))
+    assert max(watched.rows) > 100, "the plain path would be noticed"
 
 
 class _KilledError(Exception):
