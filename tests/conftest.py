@@ -21,9 +21,12 @@ from transformers import (
 
 from llamarec_cli.data.dataset import PreparedData, prepare
 from llamarec_cli.data.readers import read_raw_log
+from llamarec_cli.data.splits import training_sequences
 from llamarec_cli.pipeline.base_model import need_base_model
 from llamarec_cli.pipeline.context import Context
-from llamarec_cli.ranking.base_models import DEFAULT_BASE
+from llamarec_cli.ranking.base_models import DEFAULT_BASE, load_tokenizer
+from llamarec_cli.ranking.engine import PromptEncoder
+from llamarec_cli.ranking.examples import TrainingExamples
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Store
 
@@ -139,6 +142,18 @@ def tiny_base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_llama().to(torch.bfloat16).save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def encoder(ring: PreparedData, tiny_base_folder: Path) -> PromptEncoder:
+    """Prompts of the ring's titles for the tiny base model."""
+    return PromptEncoder(load_tokenizer(tiny_base_folder), ring.titles)
+
+
+@pytest.fixture
+def examples(ring: PreparedData) -> TrainingExamples:
+    """Training examples of the ring with five candidates each."""
+    return TrainingExamples(training_sequences(ring), ring.item_count, k=5, seed=1)
 
 
 @pytest.fixture(scope="session")

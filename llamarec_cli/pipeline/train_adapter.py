@@ -17,12 +17,11 @@ from llamarec_cli.ranking.adapters import save_adapter
 from llamarec_cli.ranking.base_models import Quantization, load_base_model, load_tokenizer
 from llamarec_cli.ranking.engine import PromptEncoder
 from llamarec_cli.ranking.examples import HardNegatives, TrainingExamples
-from llamarec_cli.ranking.finetuning import RankerConfig, train_ranker
+from llamarec_cli.ranking.finetuning import Listeners, train_ranker
+from llamarec_cli.ranking.presets import RankerConfig
 from llamarec_cli.ranking.validation import RankerValidation, ValidationSet
 from llamarec_cli.snapshots import TrainingState
 from llamarec_cli.store.registry import Artefact
-
-_PROMPTS_A_PASS = {"cpu": 1, "cuda": 8}
 
 
 @dataclass(frozen=True)
@@ -62,18 +61,17 @@ class AdapterTraining:
         """
         hard, figures = self._hard_negatives()
         saved = self._states.load()
-        device = best_device()
         adapted, state = train_ranker(
-            load_base_model(self.base.path, device, self.quantization),
+            load_base_model(self.base.path, best_device(), self.quantization),
             PromptEncoder(load_tokenizer(self.base.path), self.data.titles),
             TrainingExamples(training_sequences(self.data), self.data.item_count, self.k, self.config.seed, hard),
             self.selecting,
             self.config,
-            prompts_a_pass=_PROMPTS_A_PASS[device.type],
             max_minutes=max_minutes,
             resume=TrainingState.restore(RankerValidation, *saved) if saved else None,
-            save_state=lambda state: self._states.save(state.tensors, state.numbers()),
-            report=self.context.report,
+            listeners=Listeners(
+                save_state=lambda state: self._states.save(state.tensors, state.numbers()), report=self.context.report
+            ),
         )
         save_adapter(adapted, folder, self.base.name)
         return {

@@ -31,9 +31,9 @@ from llamarec_cli.pipeline.train_adapter import AdapterTraining
 from llamarec_cli.pipeline.train_retriever import need_retriever
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.ranking.base_models import DEFAULT_BASE, load_base_model, load_tokenizer, parse_quantization
-from llamarec_cli.ranking.finetuning import PRESETS
 from llamarec_cli.ranking.fusion import fit_groups
 from llamarec_cli.ranking.likelihood import LikelihoodEngine
+from llamarec_cli.ranking.presets import PRESETS
 from llamarec_cli.ranking.prompt import MAX_CANDIDATES
 from llamarec_cli.ranking.signals import CHEAP, LANGUAGE_MODEL, Signal, SignalSource
 from llamarec_cli.ranking.validation import ValidationSet
