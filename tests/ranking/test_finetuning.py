@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import torch
 
 from llamarec_cli.evaluation.metrics import ndcg_at
+from llamarec_cli.progress import Progress
 from llamarec_cli.ranking.adapters import adapter_parameters, add_adapter, merge_adapter, save_adapter
 from llamarec_cli.ranking.base_models import Quantization, load_base_model
 from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine
@@ -89,6 +91,21 @@ def test_chance_is_what_random_orders_have_on_average(examples: TrainingExamples
     generator = np.random.default_rng(0)
     ranks = generator.integers(1, 6, size=100_000)
     assert expected_ndcg_of_chance(users) == pytest.approx(ndcg_at(ranks, 10), rel=0.01)
+
+
+def test_progress_tells_the_pace_and_the_time_left(
+    tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples
+) -> None:
+    model, reports = load_base_model(tiny_base_folder, CPU), list[Progress]()
+    config = dataclasses.replace(CONFIG, max_examples=8)
+    listeners = Listeners(report=reports.append)
+    train_ranker(model, encoder, examples, validation_of(examples), config, max_minutes=60, listeners=listeners)
+    first, second, last = (one for one in reports if one.stage == "train ranker")
+    assert re.fullmatch(r"loss \d+\.\d{3}, \d+\.\d\d s an example, [\d,]+ tokens a second", first.detail)
+    assert first.seconds_left is not None
+    assert second.seconds_left is not None
+    assert 0 < second.seconds_left < first.seconds_left < 3600
+    assert last.done == last.total == 2
 
 
 class _KilledError(Exception):
