@@ -178,6 +178,9 @@ def _ranker(
             help="Train the adapter for so long at most; retrievers that are trained before it do not count.",
         ),
     ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Folder for loss, learning rate and validation, as TensorBoard reads them.")
+    ] = None,
     replace: _Replace = False,
     no_auto: _NoAuto = False,
     as_json: _Json = False,
@@ -198,6 +201,7 @@ def _ranker(
         "loss": loss,
         "max-examples": max_examples,
         "max-minutes": max_minutes,
+        "tensorboard": tensorboard,
     }
     given = [name for name, value in trains.items() if value is not None]
     if strategy == "likelihood" and given:
@@ -220,6 +224,7 @@ def _ranker(
             retriever=retriever,
             overrides=overrides,
             max_minutes=max_minutes,
+            tensorboard=tensorboard,
             replace=replace,
         )
     metrics = artefact.manifest.metrics

@@ -12,6 +12,7 @@ from llamarec_cli.data.splits import training_sequences
 from llamarec_cli.pipeline.base_model import BaseModel
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.cross_fitting import CrossFitting
+from llamarec_cli.pipeline.tensorboard import figures_in
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.ranking.adapters import save_adapter
 from llamarec_cli.ranking.base_models import Quantization, load_base_model, load_tokenizer
@@ -52,27 +53,33 @@ class AdapterTraining:
     quantization: Quantization
     parents: dict[str, str]
 
-    def run(self, folder: Path, max_minutes: float | None) -> dict[str, Any]:
+    def run(self, folder: Path, max_minutes: float | None, tensorboard: Path | None) -> dict[str, Any]:
         """Train from where the saved state stands, write the adapter, and return what the manifest tells of it.
 
         Args:
             folder: Where the adapter goes.
             max_minutes: Stop after so long; the retrievers that hard negatives need have their own time.
+            tensorboard: Where figures go for TensorBoard; None to write none.
         """
         hard, figures = self._hard_negatives()
         saved = self._states.load()
-        adapted, state = train_ranker(
-            load_base_model(self.base.path, best_device(), self.quantization),
-            PromptEncoder(load_tokenizer(self.base.path), self.data.titles),
-            TrainingExamples(training_sequences(self.data), self.data.item_count, self.k, self.config.seed, hard),
-            self.selecting,
-            self.config,
-            max_minutes=max_minutes,
-            resume=TrainingState.restore(RankerValidation, *saved) if saved else None,
-            listeners=Listeners(
-                save_state=lambda state: self._states.save(state.tensors, state.numbers()), report=self.context.report
-            ),
-        )
+        resume = TrainingState.restore(RankerValidation, *saved) if saved else None
+        step = resume.validations[-1].step if resume else 0
+        with figures_in(tensorboard, step) as log:
+            adapted, state = train_ranker(
+                load_base_model(self.base.path, best_device(), self.quantization),
+                PromptEncoder(load_tokenizer(self.base.path), self.data.titles),
+                TrainingExamples(training_sequences(self.data), self.data.item_count, self.k, self.config.seed, hard),
+                self.selecting,
+                self.config,
+                max_minutes=max_minutes,
+                resume=resume,
+                listeners=Listeners(
+                    save_state=lambda state: self._states.save(state.tensors, state.numbers()),
+                    log=log,
+                    report=self.context.report,
+                ),
+            )
         save_adapter(adapted, folder, self.base.name)
         return {
             **figures,

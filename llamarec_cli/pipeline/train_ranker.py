@@ -27,6 +27,7 @@ from llamarec_cli.pipeline.rankers import (
     save_priors,
 )
 from llamarec_cli.pipeline.retrievers import load_retriever
+from llamarec_cli.pipeline.tensorboard import need_tensorboard
 from llamarec_cli.pipeline.train_adapter import AdapterTraining
 from llamarec_cli.pipeline.train_retriever import need_retriever
 from llamarec_cli.pipeline.training_state import TrainingStates
@@ -56,6 +57,7 @@ def train(
     retriever: str | None = None,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     max_minutes: float | None = None,
+    tensorboard: Path | None = None,
     replace: bool = False,
 ) -> Artefact:
     """Make a ranker: train an adapter if the strategy takes one, and fit the fusion on validation.
@@ -74,6 +76,7 @@ def train(
         retriever: Name of the retriever's checkpoint; `DATASET/lrurec` by default, trained first where it is missing.
         overrides: Values over the preset's in table `ranker`; the other tables count if the retriever is trained.
         max_minutes: Train the adapter for so long at most.
+        tensorboard: Folder for figures of the adapter's training.
         replace: Whether a checkpoint of that name may be replaced.
 
     Returns:
@@ -98,6 +101,8 @@ def train(
         )
     config = resolve_config(PRESETS[preset], overrides.get("ranker", {}))
     quantization = parse_quantization(quantize, device)
+    if tensorboard is not None:
+        need_tensorboard()
     # Before anything that takes long: a base model that cannot be had is the likeliest to go wrong.
     base_model = need_base_model(context, base)
     data, parent = need_dataset(context, dataset)
@@ -157,7 +162,7 @@ def train(
     with context.store.making(name, context.say), context.store.stage(manifest, replace=replace) as folder:
         made: dict[str, Any] = {}
         if adapter is not None:
-            made = adapter.run(folder, max_minutes)
+            made = adapter.run(folder, max_minutes, tensorboard)
         else:
             _read_titles(context, base_model, data, folder)
         counts = count_items(training_sequences(data), data.item_count)

@@ -217,10 +217,10 @@ class _Run:
         self.listeners.log(
             step,
             {
-                "validation/ndcg@10 shuffled": validation.ndcg,
-                "validation/ndcg@10 in the retriever's order": validation.ordered_ndcg,
+                "validation/ndcg_at_10": validation.ndcg,
+                "validation/ndcg_at_10_in_order": validation.ordered_ndcg,
                 "validation/accuracy": validation.accuracy,
-                "validation/mass of the letters": validation.letter_mass,
+                "validation/letter_mass": validation.letter_mass,
             },
         )
 

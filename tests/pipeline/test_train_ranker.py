@@ -1,5 +1,7 @@
 """Rankers on base models of other architectures, pools of other sizes, and quantised weights."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,25 @@ def test_one_call_makes_a_ranker(prepared: Context, tmp_path: Path, make: Any, q
     assert sum(item.probability for item in result.items) == pytest.approx(1)
     evaluated = evaluate(prepared, "ml-100k", ranker="ml-100k/tiny-base")
     assert evaluated.valid_users == (evaluated.runs["lrurec"][0] <= k).sum()
+
+
+def test_figures_are_logged_at_each_step_and_validation(
+    prepared: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[tuple[int, list[str]]] = []
+
+    @contextmanager
+    def figures_in(folder: Path, step: int) -> Iterator[Any]:
+        assert (folder, step) == (tmp_path / "logs", 0)
+        yield lambda step, figures: logged.append((step, sorted(figures)))
+
+    monkeypatch.setattr("llamarec_cli.pipeline.train_adapter.figures_in", figures_in)
+    monkeypatch.setattr("llamarec_cli.pipeline.train_ranker.need_tensorboard", lambda: None)
+    base = save(tiny_llama(), tmp_path / "tiny-base")
+    train(prepared, "ml-100k", base=base, overrides=OVERRIDES, tensorboard=tmp_path / "logs")
+    training = ["train/learning_rate", "train/loss"]
+    assert [one for one in logged if one[1] == training] == [(1, training), (2, training)]
+    assert [step for step, names in logged if "validation/accuracy" in names] == [0, 2]
 
 
 def test_names_of_rankers_are_well_formed_whatever_the_base_is_called() -> None:
