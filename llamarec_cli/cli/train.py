@@ -191,7 +191,10 @@ def _ranker(
     is fitted on validation users; where nothing beats the retriever's own order, that order stands.
 
     The configuration file has a table [ranker]; the other tables count if the retriever has to be trained first.
+
+    On several GPUs: accelerate launch -m llamarec_cli train ranker, with the same options.
     """
+    from llamarec_cli.pipeline.launch import joined_processes
     from llamarec_cli.pipeline.train_ranker import train
 
     trains = {
@@ -210,7 +213,10 @@ def _ranker(
     settings.give("training", seed=seed)
     settings.give("ranker", seed=seed, negatives=negatives, loss=loss, max_examples=max_examples)
     overrides = settings.tables
-    with pipeline_context(auto=not no_auto, sources=settings.sources) as context:
+    with (
+        joined_processes() as processes,
+        pipeline_context(auto=not no_auto, sources=settings.sources, speaks=processes.is_main) as context,
+    ):
         artefact = train(
             context,
             dataset,
@@ -226,7 +232,10 @@ def _ranker(
             max_minutes=max_minutes,
             tensorboard=tensorboard,
             replace=replace,
+            processes=processes,
         )
+    if artefact is None:
+        return
     metrics = artefact.manifest.metrics
     if as_json:
         console.print_json({"name": artefact.manifest.name, **metrics})

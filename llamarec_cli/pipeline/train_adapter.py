@@ -10,16 +10,18 @@ from typing import Any
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import training_sequences
 from llamarec_cli.pipeline.base_model import BaseModel
-from llamarec_cli.pipeline.context import Context, best_device
+from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.cross_fitting import CrossFitting
+from llamarec_cli.pipeline.launch import leave_processes, own_device
 from llamarec_cli.pipeline.tensorboard import figures_in
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.ranking.adapters import save_adapter
 from llamarec_cli.ranking.base_models import Quantization, load_base_model, load_tokenizer
 from llamarec_cli.ranking.engine import PromptEncoder
 from llamarec_cli.ranking.examples import HardNegatives, TrainingExamples
-from llamarec_cli.ranking.finetuning import Listeners, train_ranker
+from llamarec_cli.ranking.finetuning import Listeners, RankerState, train_ranker
 from llamarec_cli.ranking.presets import RankerConfig
+from llamarec_cli.ranking.processes import Processes
 from llamarec_cli.ranking.validation import RankerValidation, ValidationSet
 from llamarec_cli.snapshots import TrainingState
 from llamarec_cli.store.registry import Artefact
@@ -53,11 +55,14 @@ class AdapterTraining:
     quantization: Quantization
     parents: dict[str, str]
 
-    def run(self, folder: Path, max_minutes: float | None, tensorboard: Path | None) -> dict[str, Any]:
+    def run(
+        self, folder: Path, processes: Processes, max_minutes: float | None, tensorboard: Path | None
+    ) -> dict[str, Any]:
         """Train from where the saved state stands, write the adapter, and return what the manifest tells of it.
 
         Args:
             folder: Where the adapter goes.
+            processes: Those that train together; this is the main one.
             max_minutes: Stop after so long; the retrievers that hard negatives need have their own time.
             tensorboard: Where figures go for TensorBoard; None to write none.
         """
@@ -66,20 +71,15 @@ class AdapterTraining:
         resume = TrainingState.restore(RankerValidation, *saved) if saved else None
         step = resume.validations[-1].step if resume else 0
         with figures_in(tensorboard, step) as log:
-            adapted, state = train_ranker(
-                load_base_model(self.base.path, best_device(), self.quantization),
-                PromptEncoder(load_tokenizer(self.base.path), self.data.titles),
-                TrainingExamples(training_sequences(self.data), self.data.item_count, self.k, self.config.seed, hard),
-                self.selecting,
-                self.config,
-                max_minutes=max_minutes,
-                resume=resume,
-                listeners=Listeners(
-                    save_state=lambda state: self._states.save(state.tensors, state.numbers()),
-                    log=log,
-                    report=self.context.report,
-                ),
+            listeners = Listeners(
+                save_state=lambda state: self._states.save(state.tensors, state.numbers()),
+                log=log,
+                report=self.context.report,
             )
+            # With this the others, who wait for it, know that all they need is in the store.
+            resume = processes.from_main(resume)
+            adapted, state = self._train(hard, processes, resume, max_minutes, listeners)
+        leave_processes()
         save_adapter(adapted, folder, self.base.name)
         return {
             **figures,
@@ -87,6 +87,31 @@ class AdapterTraining:
             "examples": state.validations[-1].examples,
             "minutes": round(state.seconds / 60, 1),
         }
+
+    def join(self, processes: Processes, resume: RankerState | None, max_minutes: float | None) -> None:
+        """Train along with the main process, which is in `run` and gave the state to go on from; write nothing."""
+        hard, _ = self._hard_negatives()
+        self._train(hard, processes, resume, max_minutes, Listeners())
+
+    def _train(
+        self,
+        hard: HardNegatives | None,
+        processes: Processes,
+        resume: RankerState | None,
+        max_minutes: float | None,
+        listeners: Listeners,
+    ) -> tuple[Any, RankerState]:
+        return train_ranker(
+            load_base_model(self.base.path, own_device(), self.quantization),
+            PromptEncoder(load_tokenizer(self.base.path), self.data.titles),
+            TrainingExamples(training_sequences(self.data), self.data.item_count, self.k, self.config.seed, hard),
+            self.selecting,
+            self.config,
+            max_minutes=max_minutes,
+            resume=resume,
+            listeners=listeners,
+            processes=processes,
+        )
 
     def clear(self) -> None:
         """Forget the states of all trainings, once the ranker is in the store."""

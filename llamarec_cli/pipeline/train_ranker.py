@@ -32,9 +32,11 @@ from llamarec_cli.pipeline.train_adapter import AdapterTraining
 from llamarec_cli.pipeline.train_retriever import need_retriever
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.ranking.base_models import DEFAULT_BASE, load_base_model, load_tokenizer, parse_quantization
+from llamarec_cli.ranking.finetuning import RankerState
 from llamarec_cli.ranking.fusion import fit_groups
 from llamarec_cli.ranking.likelihood import LikelihoodEngine
 from llamarec_cli.ranking.presets import PRESETS
+from llamarec_cli.ranking.processes import Processes
 from llamarec_cli.ranking.prompt import MAX_CANDIDATES
 from llamarec_cli.ranking.signals import CHEAP, LANGUAGE_MODEL, Signal, SignalSource
 from llamarec_cli.ranking.validation import ValidationSet
@@ -59,7 +61,8 @@ def train(
     max_minutes: float | None = None,
     tensorboard: Path | None = None,
     replace: bool = False,
-) -> Artefact:
+    processes: Processes | None = None,
+) -> Artefact | None:
     """Make a ranker: train an adapter if the strategy takes one, and fit the fusion on validation.
 
     Args:
@@ -78,9 +81,10 @@ def train(
         max_minutes: Train the adapter for so long at most.
         tensorboard: Folder for figures of the adapter's training.
         replace: Whether a checkpoint of that name may be replaced.
+        processes: Those that train an adapter together, if there are several.
 
     Returns:
-        The checkpoint.
+        The checkpoint; None in a process that is not the main one.
 
     Raises:
         LlamaRecError: The name is taken, something it needs cannot be had, nothing was retrieved, or training diverged.
@@ -103,6 +107,13 @@ def train(
     quantization = parse_quantization(quantize, device)
     if tensorboard is not None:
         need_tensorboard()
+    processes = processes or Processes()
+    resume: RankerState | None = None
+    if not processes.is_main:
+        if model is not Signal.VERBALIZER:
+            return None
+        # The main process takes every step that is missing; what it gives in the end is the state to go on from.
+        resume = processes.from_main(None)
     # Before anything that takes long: a base model that cannot be had is the likeliest to go wrong.
     base_model = need_base_model(context, base)
     data, parent = need_dataset(context, dataset)
@@ -140,6 +151,9 @@ def train(
             quantization,
             parents,
         )
+        if not processes.is_main:
+            adapter.join(processes, resume, max_minutes)
+            return None
         training = {"ranker": asdict(config), "preset": preset, "quantization": str(quantization)}
     manifest = Manifest(
         name=name,
@@ -162,7 +176,7 @@ def train(
     with context.store.making(name, context.say), context.store.stage(manifest, replace=replace) as folder:
         made: dict[str, Any] = {}
         if adapter is not None:
-            made = adapter.run(folder, max_minutes, tensorboard)
+            made = adapter.run(folder, processes, max_minutes, tensorboard)
         else:
             _read_titles(context, base_model, data, folder)
         counts = count_items(training_sequences(data), data.item_count)

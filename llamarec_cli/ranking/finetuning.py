@@ -20,8 +20,9 @@ from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.adapters import adapter_parameters, add_adapter
 from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine
 from llamarec_cli.ranking.examples import RankingExample, TrainingExamples
-from llamarec_cli.ranking.loss import answer_loss, encode_example, group_by_length
+from llamarec_cli.ranking.loss import AnsweredPrompt, answer_loss, encode_example, group_by_length
 from llamarec_cli.ranking.presets import RankerConfig
+from llamarec_cli.ranking.processes import Processes
 from llamarec_cli.ranking.validation import RankerValidation, ValidationSet, describe_validation, validate
 from llamarec_cli.snapshots import TrainingState, dropout_seed, part, restore_snapshot, take_snapshot
 
@@ -53,6 +54,7 @@ def train_ranker(
     max_minutes: float | None = None,
     resume: RankerState | None = None,
     listeners: Listeners | None = None,
+    processes: Processes | None = None,
 ) -> tuple[Any, RankerState]:
     """Train a LoRA adapter and return the peft model as it was at its best validation.
 
@@ -65,6 +67,7 @@ def train_ranker(
         max_minutes: Stop after this time, counted over interruptions.
         resume: State of an interrupted run with the same data and configuration.
         listeners: Who is told what; nobody by default.
+        processes: Those that train together; all are given the same, and each returns the same.
 
     Returns:
         The peft model in evaluation mode, and the final state with all validations.
@@ -83,7 +86,9 @@ def train_ranker(
         if resume is not None:
             state = resume
             restore_snapshot(state.tensors, parameters, optimiser)
-        run = _Run(adapted, encoder, parameters, optimiser, config, state, listeners or Listeners())
+        run = _Run(
+            adapted, encoder, parameters, optimiser, config, state, listeners or Listeners(), processes or Processes()
+        )
         run.loop(examples, validation, max_minutes)
         if config.checkpointing:
             model.activation_checkpointing_disable()
@@ -124,6 +129,7 @@ class _Run:
     config: RankerConfig
     state: RankerState
     listeners: Listeners
+    processes: Processes
     pace: _Pace = field(default_factory=_Pace)
 
     @property
@@ -145,9 +151,9 @@ class _Run:
             self._validate(validation, 0, 0, 0.0)
             self.listeners.save_state(state)
         step, seen = state.validations[-1].step, state.validations[-1].examples
-        out_of_time = step > 0 and state.is_over(max_minutes)
+        out_of_time = step > 0 and self._out_of_time(max_minutes)
         losses: list[float] = []
-        torch.manual_seed(dropout_seed(config.seed, step))
+        torch.manual_seed(self.processes.dropout_seed(dropout_seed(config.seed, step)))
         while not (state.finished or out_of_time):
             epoch, step_of_epoch = divmod(step, total // config.epochs)
             first = step_of_epoch * config.batch_size
@@ -160,7 +166,7 @@ class _Run:
                 )
             step, seen = step + 1, seen + len(indices)
             state.seconds = time.monotonic() - began
-            out_of_time = state.is_over(max_minutes)
+            out_of_time = self._out_of_time(max_minutes)
             left = None if max_minutes is None else max(0.0, 60 * max_minutes - state.seconds)
             detail = f"loss {np.mean(losses[-25:]):.3f}, {self.pace}"
             self.listeners.report(Progress("train ranker", step, total, detail, seconds_left=left))
@@ -171,8 +177,12 @@ class _Run:
             state.finished = step == total or _stale(state.validations) >= config.patience
             self.listeners.save_state(state)
             losses.clear()
-            torch.manual_seed(dropout_seed(config.seed, step))
+            torch.manual_seed(self.processes.dropout_seed(dropout_seed(config.seed, step)))
         self.listeners.report(Progress("train ranker", total, total))
+
+    def _out_of_time(self, max_minutes: float | None) -> bool:
+        # By the main process's clock, or one process would wait for another that has stopped.
+        return self.processes.from_main(self.state.is_over(max_minutes))
 
     def _step(self, batch: list[RankingExample], step: int) -> float:
         """Take one optimiser step, after `step` others, and return the mean loss of its prompts."""
@@ -182,29 +192,46 @@ class _Run:
         for parameters in self.optimiser.param_groups:
             parameters["lr"] = learning_rate
         self.optimiser.zero_grad(set_to_none=True)
-        prompts = [encode_example(self.encoder, example) for example in batch]
+        prompts = [encode_example(self.encoder, example) for example in self.processes.share(batch)]
         lengths = [len(prompt.ids) for prompt in prompts]
         # A CPU saves no time by a batch, and loses some by padding.
         on_cpu = self.model.device.type == "cpu"
-        total = 0.0
+        share_of_loss = 0.0
         for group in group_by_length(lengths, 1 if on_cpu else self.config.tokens_a_pass):
             some = [prompts[index] for index in group]
-            letters_alone = self.config.loss == "letters"
-            loss = answer_loss(self.model, self.encoder, some, letters_alone=letters_alone) / len(batch)
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach())
+            share_of_loss += self._backward(some, len(batch))
+        figures = torch.tensor([share_of_loss, sum(lengths)], dtype=torch.float64, device=self.model.device)
+        self.processes.add_up([figures, *self._gradients()])
         torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.gradient_clip)
         self.optimiser.step()
+        loss, tokens = figures.tolist()
         self.pace.examples += len(batch)
-        self.pace.tokens += sum(lengths)
+        self.pace.tokens += int(tokens)
         self.pace.seconds += time.monotonic() - began
-        self.listeners.log(step + 1, {"train/loss": total, "train/learning_rate": learning_rate})
-        return total
+        self.listeners.log(step + 1, {"train/loss": loss, "train/learning_rate": learning_rate})
+        return float(loss)
+
+    def _backward(self, prompts: list[AnsweredPrompt], batch_size: int) -> float:
+        letters_alone = self.config.loss == "letters"
+        loss = answer_loss(self.model, self.encoder, prompts, letters_alone=letters_alone) / batch_size
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+    def _gradients(self) -> list[Tensor]:
+        """Return the gradient of every parameter, also where this process had no prompt."""
+        for parameter in self.parameters.values():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        return [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
 
     def _validate(self, sample: ValidationSet, step: int, seen: int, loss: float) -> None:
         self.adapted.eval()
-        engine = RankingEngine(self.model, self.encoder)
-        validation = validate(engine, sample, step, seen, loss, self.config.seed, self.listeners.report)
+        validation: RankerValidation | None = None
+        if self.processes.is_main:
+            engine = RankingEngine(self.model, self.encoder)
+            validation = validate(engine, sample, step, seen, loss, self.config.seed, self.listeners.report)
+        validation = self.processes.from_main(validation)
+        assert validation is not None
         state = self.state
         best = part(state.tensors, "best")
         state.validations.append(validation)
