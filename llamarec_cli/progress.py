@@ -16,6 +16,7 @@ class Progress:
         total: Units in all, or None where unknown. `done == total` closes the stage.
         detail: The current figure, such as `Recall@10 0.0874`.
         note: A line worth keeping in the log once the bar is gone, such as a validation result.
+        seconds_left: When the stage ends even if not all is done, because its time is limited; None if it is not.
     """
 
     stage: str
@@ -23,6 +24,7 @@ class Progress:
     total: int | None = None
     detail: str = ""
     note: str = ""
+    seconds_left: float | None = None
 
 
 Reporter = Callable[[Progress], None]

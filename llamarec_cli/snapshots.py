@@ -66,14 +66,20 @@ def dropout_seed(seed: int, step: int) -> int:
 
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+# What bitsandbytes calls them in its AdamW with 32 bits.
+_BITSANDBYTES = {"step": "step", "exp_avg": "state1", "exp_avg_sq": "state2"}
 
 
 def take_snapshot(parameters: Mapping[str, Tensor], optimiser: Optimizer) -> dict[str, Tensor]:
-    """Copy parameters (`model.NAME`) and AdamW's moments (`optimiser.NAME.KEY`)."""
+    """Copy parameters (`model.NAME`) and AdamW's moments (`optimiser.NAME.KEY`), whoever's AdamW it is."""
     tensors = {f"model.{name}": parameter.detach().clone() for name, parameter in parameters.items()}
+    theirs = _BITSANDBYTES if _is_bitsandbytes(optimiser) else {key: key for key in _MOMENTS}
     for name, parameter in parameters.items():
-        for key, value in optimiser.state[parameter].items():
-            tensors[f"optimiser.{name}.{key}"] = value.detach().clone()
+        state = optimiser.state[parameter]
+        for key in _MOMENTS:
+            # Before the first step there are none.
+            if theirs[key] in state:
+                tensors[f"optimiser.{name}.{key}"] = torch.as_tensor(state[theirs[key]]).detach().clone()
     return tensors
 
 
@@ -82,14 +88,37 @@ def restore_snapshot(tensors: Mapping[str, Tensor], parameters: Mapping[str, Ten
     """Undo `take_snapshot`, in place."""
     for name, parameter in parameters.items():
         parameter.copy_(tensors[f"model.{name}"])
-        # Before the first step AdamW has no moments, and so neither has the snapshot.
-        saved = {key: tensors.get(f"optimiser.{name}.{key}") for key in _MOMENTS}
-        optimiser.state[parameter] = {
-            # A fused AdamW wants its step count where the parameter is; the plain one on the CPU.
-            key: value.to(parameter.device if key != "step" or optimiser.defaults["fused"] else "cpu", copy=True)
-            for key, value in saved.items()
-            if value is not None
-        }
+        keys = {key: f"optimiser.{name}.{key}" for key in _MOMENTS}
+        saved = {key: tensors[stored] for key, stored in keys.items() if stored in tensors}
+        if not saved:
+            optimiser.state[parameter] = {}
+        elif _is_bitsandbytes(optimiser):
+            _restore_bitsandbytes(saved, parameter, optimiser)
+        else:
+            optimiser.state[parameter] = {
+                # A fused AdamW wants its step count where the parameter is; the plain one on the CPU.
+                key: value.to(parameter.device if key != "step" or optimiser.defaults["fused"] else "cpu", copy=True)
+                for key, value in saved.items()
+            }
+
+
+def _is_bitsandbytes(optimiser: Optimizer) -> bool:
+    return type(optimiser).__module__.startswith("bitsandbytes")
+
+
+def _restore_bitsandbytes(saved: Mapping[str, Tensor], parameter: Tensor, optimiser: Any) -> None:
+    """Fill the moments where bitsandbytes itself puts them, which may be memory that the GPU and the CPU share."""
+    for number, group in enumerate(optimiser.param_groups):
+        for place, one in enumerate(group["params"]):
+            if one is parameter:
+                optimiser.init_state(group, parameter, number, place)
+    if parameter.is_cuda:
+        # Shared memory is filled with zeros by the GPU, in its own time, and by us from the CPU.
+        torch.cuda.synchronize()
+    state = optimiser.state[parameter]
+    state["step"] = int(saved["step"])
+    for key in ("exp_avg", "exp_avg_sq"):
+        state[_BITSANDBYTES[key]].copy_(saved[key])
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

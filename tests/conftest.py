@@ -1,4 +1,4 @@
-"""Fakes that every test may use: a small log with a pattern in it, a byte tokenizer, a tiny random Llama, a store."""
+"""Fakes that every test may use: a small log with a pattern in it, a byte tokenizer, tiny random models, a store."""
 
 from __future__ import annotations
 
@@ -9,13 +9,24 @@ from pathlib import Path
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from llamarec_cli.data.dataset import PreparedData, prepare
 from llamarec_cli.data.readers import read_raw_log
+from llamarec_cli.data.splits import training_sequences
 from llamarec_cli.pipeline.base_model import need_base_model
 from llamarec_cli.pipeline.context import Context
-from llamarec_cli.ranking.base_models import DEFAULT_BASE
+from llamarec_cli.ranking.base_models import DEFAULT_BASE, load_tokenizer
+from llamarec_cli.ranking.engine import PromptEncoder
+from llamarec_cli.ranking.examples import TrainingExamples
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Store
 
@@ -104,6 +115,26 @@ def tiny_llama(seed: int = 0) -> LlamaForCausalLM:
     return LlamaForCausalLM(config).eval()
 
 
+def tiny_qwen2() -> Qwen2ForCausalLM:
+    """A random Qwen2, whose attention has biases."""
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=258,
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    return Qwen2ForCausalLM(config).eval()
+
+
+def tiny_gpt2() -> GPT2LMHeadModel:
+    """A random GPT-2, with learnt positions and other names for everything."""
+    torch.manual_seed(0)
+    return GPT2LMHeadModel(GPT2Config(vocab_size=258, n_positions=4096, n_embd=64, n_layer=2, n_head=4)).eval()
+
+
 @pytest.fixture(scope="session")
 def tiny_base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base model folder: tiny Llama and byte tokenizer."""
@@ -111,6 +142,18 @@ def tiny_base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_llama().to(torch.bfloat16).save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def encoder(ring: PreparedData, tiny_base_folder: Path) -> PromptEncoder:
+    """Prompts of the ring's titles for the tiny base model."""
+    return PromptEncoder(load_tokenizer(tiny_base_folder), ring.titles)
+
+
+@pytest.fixture
+def examples(ring: PreparedData) -> TrainingExamples:
+    """Training examples of the ring with five candidates each."""
+    return TrainingExamples(training_sequences(ring), ring.item_count, k=5, seed=1)
 
 
 @pytest.fixture(scope="session")

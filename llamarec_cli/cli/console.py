@@ -80,25 +80,33 @@ def progress() -> Iterator[Reporter]:
         yield _print_note
         return
     from rich.console import Console
-    from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
     from rich.progress import Progress as Bars
+    from rich.text import Text
+
+    class TimeLeft(ProgressColumn):
+        max_refresh = 0.5
+
+        def render(self, task: Task) -> Text:
+            return Text(time_left(task.time_remaining, task.fields["seconds_left"]), style="progress.remaining")
 
     console = Console(stderr=True)
     tasks: dict[str, TaskID] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[done]}"), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[done]}"), TimeLeft())
     with Bars(*columns, TextColumn("{task.fields[detail]}"), console=console, transient=True) as bars:
 
         def report(update: Progress) -> None:
             if update.note:
                 bars.console.print(update.note, highlight=False, markup=False)
             if update.stage not in tasks:
-                tasks[update.stage] = bars.add_task(update.stage, done="", detail="")
+                tasks[update.stage] = bars.add_task(update.stage, done="", detail="", seconds_left=None)
             bars.update(
                 tasks[update.stage],
                 completed=update.done,
                 total=update.total,
                 done=_amount(update),
                 detail=update.detail,
+                seconds_left=update.seconds_left,
             )
             if update.total is not None and update.done >= update.total:
                 bars.remove_task(tasks.pop(update.stage))
@@ -109,6 +117,20 @@ def progress() -> Iterator[Reporter]:
 def _print_note(update: Progress) -> None:
     if update.note:
         say(update.note)
+
+
+def time_left(estimate: float | None, limit: float | None) -> str:
+    """Return hours, minutes and seconds until all is done, or until its time is over if that comes first.
+
+    Args:
+        estimate: Seconds until all is done; None where unknown.
+        limit: Seconds that are left; None without a limit.
+    """
+    known = [seconds for seconds in (estimate, limit) if seconds is not None]
+    if not known:
+        return "-:--:--"
+    minutes, seconds = divmod(int(min(known)), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
 def _amount(update: Progress) -> str:

@@ -18,16 +18,22 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def pipeline_context(*, auto: bool = True, sources: Mapping[str, str] | None = None) -> Iterator[Context]:
+def pipeline_context(
+    *, auto: bool = True, sources: Mapping[str, str] | None = None, speaks: bool = True
+) -> Iterator[Context]:
     """Yield what verbs of the pipeline are given, with progress shown while the block runs.
 
     Args:
         auto: Whether missing steps are taken.
         sources: Where each setting came from that is not a default.
+        speaks: Whether anything is shown; not so in processes that only help another one.
     """
     from llamarec_cli.pipeline.context import Context
 
     command = shlex.join(["llamarec", *sys.argv[1:]])
+    if not speaks:
+        yield Context(open_store(), command, auto=auto, sources=sources or {})
+        return
     with console.progress() as report:
         yield Context(open_store(), command, report, console.say, console.warn, auto, sources or {})
 

@@ -41,7 +41,9 @@ _RANKER_EPILOG = """Examples:
 
 llamarec train ranker --dataset games
 
-llamarec train ranker --dataset ml-100k --strategy likelihood"""
+llamarec train ranker --dataset ml-100k --strategy likelihood
+
+llamarec train ranker --dataset games --negatives mixed --max-minutes 60"""
 
 
 @app.command("retriever", epilog=_RETRIEVER_EPILOG)
@@ -151,10 +153,34 @@ def _ranker(
     name: _Name = None,
     preset: Annotated[str | None, typer.Option(help="paper or cpu; by default paper on CUDA, cpu on a CPU.")] = None,
     quantize: Annotated[str | None, typer.Option(help="nf4 or none; by default nf4 on CUDA, none on a CPU.")] = None,
+    negatives: Annotated[
+        str | None,
+        typer.Option(
+            help="What the true item is trained against: random items, as the paper; retriever, the candidates of one "
+            "that did not see the user; or mixed, from the first to the second. Default: random."
+        ),
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            help="What the right letter is trained against: vocabulary, every token, as the paper; or letters, those "
+            "of the other candidates alone. Default: vocabulary."
+        ),
+    ] = None,
     max_examples: Annotated[int | None, typer.Option(min=1, help="Stop after so many examples.")] = None,
     config: _Config = None,
     seed: _Seed = None,
-    max_minutes: _Minutes = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--max-minutes",
+            min=0.0,
+            help="Train the adapter for so long at most; retrievers that are trained before it do not count.",
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Folder for loss, learning rate and validation, as TensorBoard reads them.")
+    ] = None,
     replace: _Replace = False,
     no_auto: _NoAuto = False,
     as_json: _Json = False,
@@ -165,18 +191,32 @@ def _ranker(
     is fitted on validation users; where nothing beats the retriever's own order, that order stands.
 
     The configuration file has a table [ranker]; the other tables count if the retriever has to be trained first.
+
+    On several GPUs: accelerate launch -m llamarec_cli train ranker, with the same options.
     """
+    from llamarec_cli.pipeline.launch import joined_processes
     from llamarec_cli.pipeline.train_ranker import train
 
-    trains = {"preset": preset, "quantize": quantize, "max-examples": max_examples, "max-minutes": max_minutes}
+    trains = {
+        "preset": preset,
+        "quantize": quantize,
+        "negatives": negatives,
+        "loss": loss,
+        "max-examples": max_examples,
+        "max-minutes": max_minutes,
+        "tensorboard": tensorboard,
+    }
     given = [name for name, value in trains.items() if value is not None]
     if strategy == "likelihood" and given:
         raise UsageError(f"--{given[0]} is about training, and --strategy likelihood trains nothing.", "Leave it out.")
     settings = read_settings(config)
     settings.give("training", seed=seed)
-    settings.give("ranker", seed=seed, max_examples=max_examples)
+    settings.give("ranker", seed=seed, negatives=negatives, loss=loss, max_examples=max_examples)
     overrides = settings.tables
-    with pipeline_context(auto=not no_auto, sources=settings.sources) as context:
+    with (
+        joined_processes() as processes,
+        pipeline_context(auto=not no_auto, sources=settings.sources, speaks=processes.is_main) as context,
+    ):
         artefact = train(
             context,
             dataset,
@@ -190,8 +230,12 @@ def _ranker(
             retriever=retriever,
             overrides=overrides,
             max_minutes=max_minutes,
+            tensorboard=tensorboard,
             replace=replace,
+            processes=processes,
         )
+    if artefact is None:
+        return
     metrics = artefact.manifest.metrics
     if as_json:
         console.print_json({"name": artefact.manifest.name, **metrics})

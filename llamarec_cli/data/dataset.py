@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +76,19 @@ class PreparedData:
     def popularity(self) -> npt.NDArray[np.int64]:
         """Count the interactions of each item; item_count + 1 entries."""
         return np.bincount(self.items_N, minlength=self.item_count + 1)
+
+    def of_users(self, users: npt.NDArray[np.int64]) -> PreparedData:
+        """Return the data of some users alone, in the order they have here, with the whole vocabulary."""
+        lengths_U = np.diff(self.offsets_U)
+        kept_U = np.isin(np.arange(self.user_count), users)
+        kept_N = np.repeat(kept_U, lengths_U)
+        return replace(
+            self,
+            items_N=self.items_N[kept_N],
+            offsets_U=np.concatenate([[0], np.cumsum(lengths_U[kept_U])]).astype(np.int64),
+            timestamps_N=None if self.timestamps_N is None else self.timestamps_N[kept_N],
+            user_ids=[self.user_ids[user] for user in np.flatnonzero(kept_U)],
+        )
 
     def vocabulary_digest(self) -> str:
         """Return the sha256 of the vocabulary file: two sets with the same digest give every item the same id."""

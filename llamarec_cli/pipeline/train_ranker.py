@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from llamarec_cli.config import resolve_config
 from llamarec_cli.data.dataset import PreparedData
@@ -27,31 +28,23 @@ from llamarec_cli.pipeline.rankers import (
     save_priors,
 )
 from llamarec_cli.pipeline.retrievers import load_retriever
+from llamarec_cli.pipeline.tensorboard import need_tensorboard
+from llamarec_cli.pipeline.train_adapter import AdapterTraining
 from llamarec_cli.pipeline.train_retriever import need_retriever
 from llamarec_cli.pipeline.training_state import TrainingStates
-from llamarec_cli.ranking.adapters import save_adapter
-from llamarec_cli.ranking.base_models import (
-    DEFAULT_BASE,
-    Quantization,
-    load_base_model,
-    load_tokenizer,
-    parse_quantization,
-)
-from llamarec_cli.ranking.engine import PromptEncoder
-from llamarec_cli.ranking.examples import TrainingExamples
-from llamarec_cli.ranking.finetuning import PRESETS, RankerConfig, train_ranker
+from llamarec_cli.ranking.base_models import DEFAULT_BASE, load_base_model, load_tokenizer, parse_quantization
+from llamarec_cli.ranking.finetuning import RankerState
 from llamarec_cli.ranking.fusion import fit_groups
 from llamarec_cli.ranking.likelihood import LikelihoodEngine
+from llamarec_cli.ranking.presets import PRESETS
+from llamarec_cli.ranking.processes import Processes
 from llamarec_cli.ranking.prompt import MAX_CANDIDATES
 from llamarec_cli.ranking.signals import CHEAP, LANGUAGE_MODEL, Signal, SignalSource
-from llamarec_cli.ranking.strategies import Strategy
-from llamarec_cli.ranking.validation import RankerValidation, ValidationSet
+from llamarec_cli.ranking.strategies import Strategy, parse_strategy
+from llamarec_cli.ranking.validation import ValidationSet
 from llamarec_cli.retrieval.candidates import DEFAULT_K
-from llamarec_cli.snapshots import TrainingState
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
-
-_PROMPTS_A_PASS = {"cpu": 1, "cuda": 8}
 
 
 def train(
@@ -68,8 +61,10 @@ def train(
     retriever: str | None = None,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     max_minutes: float | None = None,
+    tensorboard: Path | None = None,
     replace: bool = False,
-) -> Artefact:
+    processes: Processes | None = None,
+) -> Artefact | None:
     """Make a ranker: train an adapter if the strategy takes one, and fit the fusion on validation.
 
     Args:
@@ -85,11 +80,13 @@ def train(
         quantize: `nf4` or `none`; by default NF4 on CUDA and none on a CPU.
         retriever: Name of the retriever's checkpoint; `DATASET/lrurec` by default, trained first where it is missing.
         overrides: Values over the preset's in table `ranker`; the other tables count if the retriever is trained.
-        max_minutes: Stop after so long.
+        max_minutes: Train the adapter for so long at most.
+        tensorboard: Folder for figures of the adapter's training.
         replace: Whether a checkpoint of that name may be replaced.
+        processes: Those that train an adapter together, if there are several.
 
     Returns:
-        The checkpoint.
+        The checkpoint; None in a process that is not the main one.
 
     Raises:
         LlamaRecError: The name is taken, something it needs cannot be had, nothing was retrieved, or training diverged.
@@ -100,7 +97,7 @@ def train(
     context.store.refuse_taken(name, Kind.RANKER, replace=replace)
     if not 2 <= k <= MAX_CANDIDATES:
         raise UsageError(f"--k must be between 2 and {MAX_CANDIDATES}, not {k}.", "llamarec train ranker --help")
-    model = _parse_strategy(strategy)
+    model = Signal(parse_strategy(strategy, [Strategy(one) for one in LANGUAGE_MODEL]))
     cheap = list(dict.fromkeys(_parse_signal(signal) for signal in signals))
     overrides = overrides or {}
     preset = preset or ("paper" if device.type == "cuda" else "cpu")
@@ -110,6 +107,15 @@ def train(
         )
     config = resolve_config(PRESETS[preset], overrides.get("ranker", {}))
     quantization = parse_quantization(quantize, device)
+    if tensorboard is not None:
+        need_tensorboard()
+    processes = processes or Processes()
+    resume: RankerState | None = None
+    if not processes.is_main:
+        if model is not Signal.VERBALIZER:
+            return None
+        # The main process takes every step that is missing; what it gives in the end is the state to go on from.
+        resume = processes.from_main(None)
     # Before anything that takes long: a base model that cannot be had is the likeliest to go wrong.
     base_model = need_base_model(context, base)
     data, parent = need_dataset(context, dataset)
@@ -128,20 +134,28 @@ def train(
     selecting = fusing = np.arange(len(validation.examples))
     if model is Signal.VERBALIZER and len(fusing) > 1:
         selecting, fusing = validation.divided(config.validation_users, config.seed)
-    making = _Making(
-        context,
-        name,
-        data,
-        base_model,
-        k,
-        validation.subset(selecting),
-        {
-            **{one.manifest.name: one.manifest.digest for one in (parent, first_stage.artefact)},
-            base: base_model.digest,
-        },
-    )
+    parents = {
+        **{one.manifest.name: one.manifest.digest for one in (parent, first_stage.artefact)},
+        base: base_model.digest,
+    }
+    adapter: AdapterTraining | None = None
     training: dict[str, Any] = {}
     if model is Signal.VERBALIZER:
+        adapter = AdapterTraining(
+            context,
+            name,
+            data,
+            base_model,
+            first_stage.artefact,
+            k,
+            validation.subset(selecting),
+            config,
+            quantization,
+            parents,
+        )
+        if not processes.is_main:
+            adapter.join(processes, resume, max_minutes)
+            return None
         training = {"ranker": asdict(config), "preset": preset, "quantization": str(quantization)}
     manifest = Manifest(
         name=name,
@@ -156,23 +170,26 @@ def train(
             "retriever": first_stage.artefact.manifest.name,
             "vocabulary": data.vocabulary_digest(),
         },
-        parents=making.parents,
+        parents=parents,
         metrics={},
         command=context.command,
     )
+    title_states = TrainingStates(context, f"{name}.titles", {"parents": parents})
     began = time.monotonic()
     with context.store.making(name, context.say), context.store.stage(manifest, replace=replace) as folder:
-        if model is Signal.VERBALIZER:
-            made = making.train_adapter(folder, config, quantization, max_minutes)
+        made: dict[str, Any] = {}
+        if adapter is not None:
+            made = adapter.run(folder, processes, max_minutes, tensorboard)
         else:
-            made = making.read_titles(folder)
+            _read_titles(context, base_model, data, folder, title_states)
         counts = count_items(training_sequences(data), data.item_count)
         manifest.config["counts"] = save_counts(counts, folder)
         # Scored from the folder, as it will be used, so that the fusion fits what users get.
         source = SignalSource(
             counts, data.titles, model, lambda: load_scorer(Strategy(model), base_model.path, folder, data.titles)
         )
-        states = making.score_states(made)
+        # What was made tells language models apart.
+        states = TrainingStates(context, f"{name}.scores", {"made": made, "k": k, "parents": parents})
         computed = compute_signals(
             context,
             source,
@@ -192,82 +209,21 @@ def train(
             }
         )
     states.clear()
-    making.training_states(config, quantization).clear()
+    title_states.clear()
+    if adapter is not None:
+        adapter.clear()
     return context.store.open(name, Kind.RANKER)
 
 
-@dataclass(frozen=True)
-class _Making:
-    """What both kinds of ranker are made from.
-
-    Attributes:
-        context: Surroundings.
-        name: Name of the checkpoint.
-        data: The data set.
-        base: The base model.
-        k: Candidates that are ranked.
-        selecting: Users who select the best step of a training.
-        parents: Digests of what the ranker depends on, by name.
-    """
-
-    context: Context
-    name: str
-    data: PreparedData
-    base: BaseModel
-    k: int
-    selecting: ValidationSet
-    parents: dict[str, str]
-
-    def training_states(self, config: RankerConfig, quantization: Quantization) -> TrainingStates:
-        """Return where the state of an adapter's training is kept."""
-        recipe = {"ranker": asdict(config), "quantization": str(quantization), "k": self.k}
-        return TrainingStates(self.context, self.name, recipe | {"parents": self.parents})
-
-    def score_states(self, made: dict[str, Any]) -> TrainingStates:
-        """Return where the language model's scores are kept while they are computed; `made` tells models apart."""
-        return TrainingStates(self.context, f"{self.name}.scores", {"made": made, "k": self.k, "parents": self.parents})
-
-    def train_adapter(
-        self, folder: Path, config: RankerConfig, quantization: Quantization, max_minutes: float | None
-    ) -> dict[str, Any]:
-        """Train an adapter into a folder, and return what the manifest tells of it."""
-        states = self.training_states(config, quantization)
-        saved = states.load()
-        device = best_device()
-        adapted, state = train_ranker(
-            load_base_model(self.base.path, device, quantization),
-            PromptEncoder(load_tokenizer(self.base.path), self.data.titles),
-            TrainingExamples(training_sequences(self.data), self.data.item_count, self.k, config.seed),
-            self.selecting,
-            config,
-            prompts_a_pass=_PROMPTS_A_PASS[device.type],
-            max_minutes=max_minutes,
-            resume=TrainingState.restore(RankerValidation, *saved) if saved else None,
-            save_state=lambda state: states.save(state.tensors, state.numbers()),
-            report=self.context.report,
-        )
-        save_adapter(adapted, folder, self.base.name)
-        return {
-            "validation": [asdict(one) for one in state.validations],
-            "examples": state.validations[-1].examples,
-            "minutes": round(state.seconds / 60, 1),
-        }
-
-    def read_titles(self, folder: Path) -> dict[str, Any]:
-        """Compute the priors of all titles into a folder, and return what the manifest tells of it."""
-        model = load_base_model(self.base.path, best_device())
-        engine = LikelihoodEngine(model, load_tokenizer(self.base.path), self.data.titles)
-        save_priors(engine.title_priors(self.context.report), folder)
-        return {}
-
-
-def _parse_strategy(name: str) -> Signal:
-    if name not in LANGUAGE_MODEL:
-        raise UsageError(
-            f"There is no strategy called {name}: {nearest(name, LANGUAGE_MODEL)}",
-            f"Known: {', '.join(LANGUAGE_MODEL)}.",
-        )
-    return Signal(name)
+def _read_titles(context: Context, base: BaseModel, data: PreparedData, folder: Path, states: TrainingStates) -> None:
+    """Compute the priors of all titles into a ranker's folder, or take those of an interrupted run."""
+    if saved := states.load():
+        priors = saved[0]["priors"].numpy()
+    else:
+        engine = LikelihoodEngine(load_base_model(base.path, best_device()), load_tokenizer(base.path), data.titles)
+        priors = engine.title_priors(context.report)
+        states.save({"priors": torch.from_numpy(priors)}, {})
+    save_priors(priors, folder)
 
 
 def _parse_signal(name: str) -> Signal:

@@ -154,21 +154,26 @@ def last_hidden(model: Any, prompts: Sequence[Sequence[int]]) -> Tensor:
     return hidden_BLD[torch.arange(len(prompts), device=model.device), ends]
 
 
-def token_batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:
-    """Return indices of prompts in batches of similar lengths, each as large as the tokens allow, padding included.
+def group_by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Divide prompts into forward passes that hold at most so many tokens, padding included.
+
+    Prompts of like lengths come together, so that little is padded; the longest come first, so that a budget that is
+    too large for the memory is noticed at once.
 
     Args:
         lengths: Tokens of each prompt.
-        tokens: Most of a batch; a longer prompt is a batch of its own.
+        tokens: Rows times the longest row, at most; a prompt that is longer by itself is a pass of its own.
+
+    Returns:
+        Indices of the prompts of each pass.
     """
-    batches: list[list[int]] = []
+    groups: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-        # The first of a batch is its longest.
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= tokens:
-            batches[-1].append(index)
+        if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= tokens:
+            groups[-1].append(index)
         else:
-            batches.append([index])
-    return batches
+            groups.append([index])
+    return groups
 
 
 def transformer_of(model: Any) -> Any:
@@ -234,7 +239,7 @@ class RankingEngine(CandidateScorer):
             tokens: Most tokens of a batch, padding included.
         """
         prompts = [self.encoder.encode(one.history.tolist(), one.candidates.tolist()) for one in examples]
-        for batch in token_batches([len(prompt) for prompt in prompts], tokens):
+        for batch in group_by_length([len(prompt) for prompt in prompts], tokens):
             hidden_BD = last_hidden(self.model, [prompts[index] for index in batch])
             for row, index in enumerate(batch):
                 yield index, self._read(hidden_BD[row : row + 1], len(examples[index].candidates))

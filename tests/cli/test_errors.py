@@ -43,6 +43,8 @@ def fail(*arguments: str, stdin: str | None = None) -> Any:
             "--config",
         ),
         (("train", "ranker", "--dataset", "games", "--preset", "gpu"), "no preset called gpu", "--help"),
+        (("train", "ranker", "--dataset", "games", "--loss", "letter"), "did you mean letters", "vocabulary"),
+        (("train", "ranker", "--dataset", "games", "--negatives", "hard"), "hard are no negatives", "mixed"),
         (("evaluate", "--dataset", "gmaes"), "did you mean games", "llamarec prepare"),
         (("recommend", "--history", HISTORY, "--dataset", "gmaes"), "did you mean games", "llamarec prepare"),
         (("recommend", "--history", HISTORY, "--dataset", "games"), "no ranker games/smollm2-135m", "train ranker"),

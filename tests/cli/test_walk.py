@@ -264,7 +264,8 @@ def test_a_ranker_by_title_likelihood_needs_no_training(raw_folder: Path, store_
     )
     shown = as_json("store", "show", "ml-100k/smollm2-135m")
     assert "adapter_model.safetensors" not in shown["files"]
-    for wrong in (("--max-minutes", "5"), ("--signals", "title"), ("--strategy", "likelyhood")):
+    trains = ("--max-minutes", "5"), ("--negatives", "mixed"), ("--loss", "letters")
+    for wrong in (*trains, ("--signals", "title"), ("--strategy", "likelyhood")):
         run(*likelihood, *wrong, "--name", "ml-100k/other", code=2)
 
 

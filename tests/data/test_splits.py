@@ -37,3 +37,12 @@ def test_users_too_short_to_hold_out_train_whole_and_are_not_evaluated() -> None
 
 def test_no_user_to_evaluate() -> None:
     assert len(held_out(data_of([1, 2]), Split.TEST)) == 0
+
+
+def test_some_users_alone_keep_the_vocabulary() -> None:
+    data = data_of([1, 2, 3], [4, 5], [6], [7, 8])
+    some = data.of_users(np.array([1, 3]))
+    assert some.items_N.tolist() == [4, 5, 7, 8]
+    assert some.offsets_U.tolist() == [0, 2, 4]
+    assert some.user_ids == ["1", "3"]
+    assert some.vocabulary_digest() == data.vocabulary_digest()

@@ -1,12 +1,12 @@
 """Rankers on base models of other architectures, pools of other sizes, and quantised weights."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from conftest import byte_tokenizer, tiny_llama
-from transformers import GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
+from conftest import byte_tokenizer, tiny_gpt2, tiny_llama, tiny_qwen2
 
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.base_model import need_base_model
@@ -31,25 +31,6 @@ OVERRIDES = {
 }
 
 
-def qwen2() -> Qwen2ForCausalLM:
-    torch.manual_seed(0)
-    return Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=258,
-            hidden_size=64,
-            intermediate_size=64,
-            num_hidden_layers=1,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-        )
-    )
-
-
-def gpt2() -> GPT2LMHeadModel:
-    torch.manual_seed(0)
-    return GPT2LMHeadModel(GPT2Config(vocab_size=258, n_positions=4096, n_embd=64, n_layer=1, n_head=4))
-
-
 def save(model: Any, folder: Path) -> str:
     model.save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
@@ -65,7 +46,7 @@ def prepared(context: Context, raw_folder: Path) -> Context:
 
 @pytest.mark.parametrize(
     ("make", "quantize", "k"),
-    [(tiny_llama, "none", 20), (tiny_llama, "nf4", 20), (qwen2, "none", 39), (gpt2, "none", 5)],
+    [(tiny_llama, "none", 20), (tiny_llama, "nf4", 20), (tiny_qwen2, "none", 39), (tiny_gpt2, "none", 5)],
     ids=["llama", "nf4", "qwen2, K = 39", "gpt2, K = 5"],
 )
 def test_one_call_makes_a_ranker(prepared: Context, tmp_path: Path, make: Any, quantize: str, k: int) -> None:
@@ -82,6 +63,25 @@ def test_one_call_makes_a_ranker(prepared: Context, tmp_path: Path, make: Any, q
     assert evaluated.valid_users == (evaluated.runs["lrurec"][0] <= k).sum()
 
 
+def test_figures_are_logged_at_each_step_and_validation(
+    prepared: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[tuple[int, list[str]]] = []
+
+    @contextmanager
+    def figures_in(folder: Path, step: int) -> Iterator[Any]:
+        assert (folder, step) == (tmp_path / "logs", 0)
+        yield lambda step, figures: logged.append((step, sorted(figures)))
+
+    monkeypatch.setattr("llamarec_cli.pipeline.train_adapter.figures_in", figures_in)
+    monkeypatch.setattr("llamarec_cli.pipeline.train_ranker.need_tensorboard", lambda: None)
+    base = save(tiny_llama(), tmp_path / "tiny-base")
+    train(prepared, "ml-100k", base=base, overrides=OVERRIDES, tensorboard=tmp_path / "logs")
+    training = ["train/learning_rate", "train/loss"]
+    assert [one for one in logged if one[1] == training] == [(1, training), (2, training)]
+    assert [step for step, names in logged if "validation/accuracy" in names] == [0, 2]
+
+
 def test_names_of_rankers_are_well_formed_whatever_the_base_is_called() -> None:
     assert ranker_name("games") == "games/smollm2-135m"
     assert ranker_name("games", "meta-llama/Llama-2-7b-hf") == "games/llama-2-7b-hf"
@@ -90,8 +90,8 @@ def test_names_of_rankers_are_well_formed_whatever_the_base_is_called() -> None:
 
 def test_another_model_in_the_same_folder_is_noticed(prepared: Context, tmp_path: Path) -> None:
     folder = tmp_path / "base"
-    train(prepared, "ml-100k", base=save(qwen2(), folder), strategy="likelihood", overrides=OVERRIDES)
-    save(gpt2(), folder)
+    train(prepared, "ml-100k", base=save(tiny_qwen2(), folder), strategy="likelihood", overrides=OVERRIDES)
+    save(tiny_gpt2(), folder)
     with pytest.raises(LlamaRecError, match="another version of"):
         recommend(prepared, ["The Film 05 (1955)"], dataset="ml-100k", ranker="ml-100k/base", fusion=False)
 
@@ -132,7 +132,7 @@ def test_a_model_of_the_hub_is_pinned_to_its_revision(
     import huggingface_hub
 
     revision = "0123456789abcdef"
-    save(qwen2(), tmp_path / revision)
+    save(tiny_qwen2(), tmp_path / revision)
     asked: list[Any] = []
 
     def give(repository: str, *, revision: str | None, allow_patterns: list[str]) -> str:

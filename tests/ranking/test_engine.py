@@ -7,7 +7,7 @@ from conftest import byte_tokenizer, tiny_llama
 
 from llamarec_cli.ranking.base_models import load_base_model, load_tokenizer
 from llamarec_cli.ranking.block_attention import use_blocks
-from llamarec_cli.ranking.engine import MAX_TITLE_TOKENS, PromptEncoder, RankingEngine, cut_title, token_batches
+from llamarec_cli.ranking.engine import MAX_TITLE_TOKENS, PromptEncoder, RankingEngine, cut_title
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.prompt import render_prompt
 
@@ -69,14 +69,6 @@ def test_batches_give_what_single_prompts_give(tokens: int) -> None:
     for index, ranked in engine.rank_many(examples()):
         assert np.allclose(found.pop(index), ranked, atol=1e-4)
     assert not found
-
-
-def test_batches_hold_prompts_of_like_length_within_the_budget() -> None:
-    lengths = [10, 300, 20, 290, 15]
-    batches = token_batches(lengths, 600)
-    assert batches == [[1, 3], [2, 4, 0]]
-    assert token_batches(lengths, 60) == [[1], [3], [2, 4, 0]]
-    assert token_batches([], 60) == []
 
 
 def test_bfloat16_in_blocks_and_in_batches_agrees_with_the_plain_path_in_float32() -> None:

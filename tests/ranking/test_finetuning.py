@@ -1,34 +1,33 @@
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from llamarec_cli.data.dataset import PreparedData
-from llamarec_cli.data.splits import training_sequences
 from llamarec_cli.evaluation.metrics import ndcg_at
+from llamarec_cli.progress import Progress
 from llamarec_cli.ranking.adapters import adapter_parameters, add_adapter, merge_adapter, save_adapter
-from llamarec_cli.ranking.base_models import Quantization, load_base_model, load_tokenizer
+from llamarec_cli.ranking.base_models import Quantization, load_base_model
 from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine
 from llamarec_cli.ranking.examples import TrainingExamples
-from llamarec_cli.ranking.finetuning import RankerConfig, RankerState, answer_loss, train_ranker
+from llamarec_cli.ranking.finetuning import Listeners, RankerState, train_ranker
+from llamarec_cli.ranking.loss import answer_loss, encode_example
+from llamarec_cli.ranking.presets import RankerConfig
 from llamarec_cli.ranking.validation import RankerValidation, ValidationSet, expected_ndcg_of_chance
 
 CPU = torch.device("cpu")
 CONFIG = RankerConfig(
-    batch_size=4, warmup_steps=2, learning_rate=1e-2, max_examples=24, validate_every=2, validation_users=6, seed=3
+    batch_size=4,
+    checkpointing=False,
+    warmup_steps=2,
+    learning_rate=1e-2,
+    max_examples=24,
+    validate_every=2,
+    validation_users=6,
+    seed=3,
 )
-
-
-@pytest.fixture
-def encoder(ring: PreparedData, tiny_base_folder: Path) -> PromptEncoder:
-    return PromptEncoder(load_tokenizer(tiny_base_folder), ring.titles)
-
-
-@pytest.fixture
-def examples(ring: PreparedData) -> TrainingExamples:
-    return TrainingExamples(training_sequences(ring), ring.item_count, k=5, seed=1)
 
 
 def validation_of(examples: TrainingExamples) -> ValidationSet:
@@ -49,50 +48,29 @@ def test_after_an_evaluation_every_adapter_parameter_gets_a_gradient(
     adapted.eval()
     RankingEngine(model, encoder).rank([1, 2, 3], [4, 5, 6])
     adapted.train()
-    answer_loss(model, encoder, [examples[0]]).backward()
+    answer_loss(model, encoder, [encode_example(encoder, examples[0])]).backward()
     assert len(parameters) == 8
     for name, parameter in parameters.items():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
 
 
-@pytest.mark.parametrize("quantization", [Quantization.NONE, Quantization.NF4])
+@pytest.mark.parametrize(("quantization", "checkpointing"), [(Quantization.NONE, False), (Quantization.NF4, True)])
 def test_the_loss_falls(
-    tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples, quantization: Quantization
+    tiny_base_folder: Path,
+    encoder: PromptEncoder,
+    examples: TrainingExamples,
+    quantization: Quantization,
+    checkpointing: bool,
 ) -> None:
-    config = dataclasses.replace(CONFIG, max_examples=80, validate_every=4, learning_rate=5e-2)
+    config = dataclasses.replace(
+        CONFIG, max_examples=80, validate_every=4, learning_rate=5e-2, checkpointing=checkpointing
+    )
     model = load_base_model(tiny_base_folder, CPU, quantization)
-    _, state = train_ranker(model, encoder, examples, validation_of(examples), config, prompts_a_pass=4)
+    _, state = train_ranker(model, encoder, examples, validation_of(examples), config)
     assert [validation.step for validation in state.validations] == [0, 4, 8, 12, 16, 20]
     # An adapter on two attention maps of a random model can do no better than learn which answers are frequent.
     assert state.validations[-1].loss < state.validations[1].loss - 0.2
-
-
-def test_the_loss_is_that_of_letter_and_end_of_sequence_with_full_logits(
-    tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples
-) -> None:
-    model = load_base_model(tiny_base_folder, CPU).float()
-    batch = [examples[index] for index in range(3)]
-    by_hand = 0.0
-    for example in batch:
-        prompt = encoder.encode(example.history.tolist(), example.candidates.tolist())
-        letter = encoder.label_ids[example.answer]
-        with torch.no_grad():
-            log_probabilities = torch.log_softmax(model(torch.tensor([[*prompt, letter]])).logits[0], -1)
-        by_hand -= float(log_probabilities[-2, letter] + log_probabilities[-1, encoder.tokenizer.eos_token_id]) / 2
-    # Together, with padding, and one at a time.
-    assert float(answer_loss(model, encoder, batch)) == pytest.approx(by_hand, rel=1e-4)
-    assert sum(float(answer_loss(model, encoder, [one])) for one in batch) == pytest.approx(by_hand, rel=1e-4)
-
-
-def test_the_loss_over_letters_alone_is_what_the_engine_ranks_by(
-    tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples
-) -> None:
-    model = load_base_model(tiny_base_folder, CPU).float()
-    batch = [examples[index] for index in range(3)]
-    engine = RankingEngine(model, encoder)
-    expected = -sum(engine.rank(one.history.tolist(), one.candidates.tolist())[one.answer] for one in batch)
-    assert float(answer_loss(model, encoder, batch, letters_alone=True)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_validation_users_are_shuffled_the_same_way_each_time(examples: TrainingExamples) -> None:
@@ -115,43 +93,32 @@ def test_chance_is_what_random_orders_have_on_average(examples: TrainingExamples
     assert expected_ndcg_of_chance(users) == pytest.approx(ndcg_at(ranks, 10), rel=0.01)
 
 
-def test_full_logits_over_the_prompt_are_never_made(
-    tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples, monkeypatch: pytest.MonkeyPatch
+def test_progress_tells_the_pace_and_the_time_left(
+    tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples
 ) -> None:
-    model = load_base_model(tiny_base_folder, CPU).float()
-    head = model.get_output_embeddings()
-
-    def never(*_: object) -> None:
-        raise AssertionError("the output head was called on the whole prompt")
-
-    monkeypatch.setattr(head, "forward", never)
-    RankingEngine(model, encoder).rank([1, 2, 3], [4, 5, 6])
-    # And by hand: no result of a product has positions x vocabulary elements.
-    widest = []
-    product = torch.Tensor.__matmul__
-
-    def watched(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        result = product(one, other)
-        if result.shape[-1] == model.config.vocab_size:
-            widest.append(result.numel() // model.config.vocab_size)
-        return result
-
-    monkeypatch.setattr(torch.Tensor, "__matmul__", watched)
-    answer_loss(model, encoder, [examples[0], examples[1]])
-    RankingEngine(model, encoder).rank_with_mass([1, 2, 3], [4, 5, 6])
-    assert widest == [4, 1]  # two positions of each of two examples; the last one of one prompt
+    model, reports = load_base_model(tiny_base_folder, CPU), list[Progress]()
+    config = dataclasses.replace(CONFIG, max_examples=8)
+    listeners = Listeners(report=reports.append)
+    train_ranker(model, encoder, examples, validation_of(examples), config, max_minutes=60, listeners=listeners)
+    first, second, last = (one for one in reports if one.stage == "train ranker")
+    assert re.fullmatch(r"loss \d+\.\d{3}, \d+\.\d\d s an example, [\d,]+ tokens a second", first.detail)
+    assert first.seconds_left is not None
+    assert second.seconds_left is not None
+    assert 0 < second.seconds_left < first.seconds_left < 3600
+    assert last.done == last.total == 2
 
 
 class _KilledError(Exception):
     pass
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_interrupted_and_resumed_it_ends_like_an_uninterrupted_run(
-    tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples
+    tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples, device: str
 ) -> None:
     def run(**options):  # type: ignore[no-untyped-def]
-        model = load_base_model(tiny_base_folder, CPU)
-        return train_ranker(model, encoder, examples, validation_of(examples), CONFIG, prompts_a_pass=1, **options)
+        model = load_base_model(tiny_base_folder, torch.device(device))
+        return train_ranker(model, encoder, examples, validation_of(examples), CONFIG, **options)
 
     whole, whole_state = run()
     saved: list[RankerState] = []
@@ -163,7 +130,7 @@ def test_interrupted_and_resumed_it_ends_like_an_uninterrupted_run(
             raise _KilledError
 
     with pytest.raises(_KilledError):
-        run(save_state=die_at_third)
+        run(listeners=Listeners(save_state=die_at_third))
     resumed, resumed_state = run(resume=saved[-1])
     assert resumed_state.validations == whole_state.validations
     expected = adapter_parameters(whole)
@@ -175,7 +142,7 @@ def test_a_saved_adapter_merges_to_the_same_probabilities(
     tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples, tmp_path: Path
 ) -> None:
     model = load_base_model(tiny_base_folder, CPU).float()
-    adapted, _ = train_ranker(model, encoder, examples, validation_of(examples), CONFIG, prompts_a_pass=4)
+    adapted, _ = train_ranker(model, encoder, examples, validation_of(examples), CONFIG)
     folder = tmp_path / "adapter"
     folder.mkdir()
     save_adapter(adapted, folder, "tiny")
@@ -187,8 +154,13 @@ def test_a_saved_adapter_merges_to_the_same_probabilities(
 
 
 @pytest.mark.gpu
-def test_nf4_trains_on_cuda(tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples) -> None:
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_nf4_trains_on_cuda(
+    tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples, checkpointing: bool
+) -> None:
     model = load_base_model(tiny_base_folder, torch.device("cuda"), Quantization.NF4)
-    config = dataclasses.replace(CONFIG, max_examples=80, validate_every=4, learning_rate=5e-2)
-    _, state = train_ranker(model, encoder, examples, validation_of(examples), config, prompts_a_pass=4)
+    config = dataclasses.replace(
+        CONFIG, max_examples=80, validate_every=4, learning_rate=5e-2, checkpointing=checkpointing
+    )
+    _, state = train_ranker(model, encoder, examples, validation_of(examples), config)
     assert state.validations[-1].loss < state.validations[1].loss - 0.2

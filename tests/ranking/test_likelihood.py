@@ -1,33 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from conftest import byte_tokenizer, tiny_llama
-from transformers import GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
+from conftest import byte_tokenizer, tiny_gpt2, tiny_llama, tiny_qwen2
 
 from llamarec_cli.ranking.engine import transformer_of
 from llamarec_cli.ranking.likelihood import LikelihoodEngine, branch_log_likelihoods
 from llamarec_cli.ranking.prefixes import PrefixCache
 
 TITLES = ["", "Alien (1979)", "Brazil", "Heat", "The Matrix (1999)", "Up"]
-
-
-def tiny_qwen2() -> Qwen2ForCausalLM:
-    torch.manual_seed(0)
-    return Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=258,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-        )
-    ).eval()
-
-
-def tiny_gpt2() -> GPT2LMHeadModel:
-    torch.manual_seed(0)
-    return GPT2LMHeadModel(GPT2Config(vocab_size=258, n_positions=512, n_embd=32, n_layer=2, n_head=4)).eval()
 
 
 def plain(model, trunk: list[int], branch: list[int]) -> float:  # type: ignore[no-untyped-def]

@@ -1,0 +1,81 @@
+"""The ranker's loss, at the answer only (paper, section 3.2.2), and how prompts are put together in forward passes.
+
+The answer is the true item's index letter and the end-of-sequence token. Only the hidden states at those two
+positions meet the output head, so full logits over the prompt never exist.
+
+Shapes: B prompts, L tokens, D hidden size, V vocabulary, C letters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from llamarec_cli.ranking.engine import PromptEncoder, head_of, transformer_of
+from llamarec_cli.ranking.examples import RankingExample
+
+
+@dataclass(frozen=True)
+class AnsweredPrompt:
+    """One training example in tokens.
+
+    Attributes:
+        ids: The prompt, and the letter behind it.
+        answer: Index of the true item among the candidates.
+        choices: How many candidates there are.
+    """
+
+    ids: list[int]
+    answer: int
+    choices: int
+
+
+def encode_example(encoder: PromptEncoder, example: RankingExample) -> AnsweredPrompt:
+    """Return an example in tokens."""
+    prompt = encoder.encode(example.history.tolist(), example.candidates.tolist())
+    return AnsweredPrompt([*prompt, encoder.label_ids[example.answer]], example.answer, len(example.candidates))
+
+
+def answer_loss(
+    model: Any, encoder: PromptEncoder, prompts: Sequence[AnsweredPrompt], *, letters_alone: bool = False
+) -> Tensor:
+    """Return the sum over prompts of the mean negative log-likelihood of letter and end of sequence, in nats.
+
+    Args:
+        model: A causal language model, with or without adapter layers inside.
+        encoder: What the prompts were made with.
+        prompts: Those of one forward pass; padded at their right, where causal attention never looks.
+        letters_alone: Whether only the candidates' letters compete, and the end of the sequence does not count.
+    """
+    end = encoder.tokenizer.eos_token_id
+    rows = [prompt.ids for prompt in prompts]
+    longest = max(len(row) for row in rows)
+    ids_BL = torch.tensor([row + [end] * (longest - len(row)) for row in rows], device=model.device)
+    mask_BL = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=model.device)
+    padded = len({len(row) for row in rows}) > 1
+    hidden_BLD = transformer_of(model)(
+        input_ids=ids_BL, attention_mask=mask_BL if padded else None, use_cache=False
+    ).last_hidden_state
+    ends_B = torch.tensor([len(row) for row in rows], device=model.device)
+    index_B = torch.arange(len(rows), device=model.device)
+    # The last token of the prompt predicts the letter, the letter predicts the end of the sequence.
+    hidden_BD = hidden_BLD[index_B, ends_B - 2]
+    if letters_alone:
+        return _letter_loss(model, encoder, hidden_BD, prompts)
+    hidden_2BD = torch.cat([hidden_BD, hidden_BLD[index_B, ends_B - 1]])
+    targets_2B = torch.cat([ids_BL[index_B, ends_B - 1], torch.full_like(ends_B, end)])
+    logits_2BV = hidden_2BD @ head_of(model).to(hidden_2BD.dtype).T
+    return torch.nn.functional.cross_entropy(logits_2BV.float(), targets_2B, reduction="sum") / 2
+
+
+def _letter_loss(model: Any, encoder: PromptEncoder, hidden_BD: Tensor, prompts: Sequence[AnsweredPrompt]) -> Tensor:
+    rows_CD = head_of(model)[torch.tensor(encoder.label_ids, device=model.device)]
+    logits_BC = hidden_BD.float() @ rows_CD.float().T
+    choices_B1 = torch.tensor([[prompt.choices] for prompt in prompts], device=model.device)
+    beyond_BC = torch.arange(logits_BC.shape[1], device=model.device) >= choices_B1
+    answers_B = torch.tensor([prompt.answer for prompt in prompts], device=model.device)
+    return torch.nn.functional.cross_entropy(logits_BC.masked_fill(beyond_BC, -torch.inf), answers_B, reduction="sum")
