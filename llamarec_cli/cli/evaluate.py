@@ -15,7 +15,7 @@ from llamarec_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from llamarec_cli.evaluation.tables import MetricTable
-    from llamarec_cli.pipeline.evaluate import Ablation, Comparison
+    from llamarec_cli.pipeline.evaluate import Ablation, Comparison, Evaluation
 
 _EPILOG = """Examples:
 
@@ -86,11 +86,14 @@ def _evaluate(
                 "models": {model: result.metrics(model) for model in result.runs},
                 "comparison": asdict(comparison) if comparison else None,
                 "ablation": asdict(result.ablation) if result.ablation else None,
+                "reported": result.reported,
             }
         )
         return
     _show_table(result.all_table)
     _show_table(result.valid_table)
+    if result.reported:
+        _show_reported(result)
     if result.comparison:
         _show_comparison(result.comparison)
     if result.ablation:
@@ -138,6 +141,20 @@ def _show_table(table: MetricTable) -> None:
     ]
     title = f"{table.title} (* best; the paper's figure in parentheses)"
     console.print_table(title, ["", *table.models], rows, numeric=table.models)
+
+
+def _show_reported(result: Evaluation) -> None:
+    """Show the paper's Table 4 beside the model of ours with the highest NDCG@10."""
+    ours = {model: result.metrics(model)["all"] for model in result.runs}
+    best = max(ours, key=lambda model: ours[model]["ndcg@10"])
+    models = {**result.reported, f"{best}, here": ours[best]}
+    metrics = list(dict.fromkeys(metric for figures in result.reported.values() for metric in figures))
+    rows = [
+        [metric, *(f"{figures[metric]:.4f}" if metric in figures else "" for figures in models.values())]
+        for metric in metrics
+    ]
+    title = f"{result.dataset}, all users: language models as others report them (the paper's Table 4), and ours"
+    console.print_table(title, ["", *models], rows, numeric=list(models))
 
 
 def _show_comparison(comparison: Comparison) -> None:

@@ -22,7 +22,7 @@ from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out
 from llamarec_cli.errors import LlamaRecError, UsageError, nearest
 from llamarec_cli.evaluation.metrics import all_metrics, gains_per_user, ndcg_at, ndcg_per_user, ranks_of_answers
-from llamarec_cli.evaluation.paper import TABLE_1, TABLE_3, TWO_STAGES
+from llamarec_cli.evaluation.paper import TABLE_1, TABLE_3, TABLE_4, TWO_STAGES
 from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
 from llamarec_cli.evaluation.tables import MetricTable, metric_table
 from llamarec_cli.pipeline.context import Context
@@ -111,6 +111,7 @@ class Evaluation:
         valid_table: The paper's Table 3.
         comparison: Two models compared, where there are two.
         ablation: What each signal adds, where there is a ranker.
+        reported: The paper's Table 4: what others report of recommenders with a language model, by name and metric.
     """
 
     dataset: str
@@ -123,6 +124,7 @@ class Evaluation:
     valid_table: MetricTable
     comparison: Comparison | None
     ablation: Ablation | None
+    reported: Mapping[str, Mapping[str, float]]
 
     def metrics(self, model: str) -> dict[str, Any]:
         """Return the mean metrics of a model over all users and over the valid ones, and those of each run."""
@@ -214,6 +216,7 @@ def evaluate(
         ),
         comparison=_compare(compared, *pair),
         ablation=ablation,
+        reported=TABLE_4.get(dataset, {}),
     )
 
 
