@@ -9,6 +9,7 @@ Shapes: B prompts, H heads, G heads of keys and values (H is a multiple), L quer
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -55,8 +56,9 @@ def attend_in_blocks(
     key = key_BGTD.transpose(2, 3)
     output = torch.empty(prompts, length, groups, heads // groups, width, dtype=query.dtype, device=query.device)
     later_RR = torch.full((_ROWS, _ROWS), -torch.inf, dtype=query.dtype, device=query.device).triu(1)
-    for begin in range(0, length, _ROWS):
-        end = min(begin + _ROWS, length)
+    # Blocks end where the number of keys is a multiple of their size: rows of other lengths cost half as much again.
+    ends = [*range(_ROWS - before % _ROWS, length, _ROWS), length]
+    for begin, end in pairwise([0, *ends]):
         rows, seen = end - begin, before + end
         scores = (query[:, :, :, begin:end].reshape(prompts, groups, -1, width) @ key[..., :seen]).view(
             prompts, groups, -1, rows, seen
