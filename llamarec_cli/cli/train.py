@@ -192,7 +192,7 @@ def _ranker(
 
     The configuration file has a table [ranker]; the other tables count if the retriever has to be trained first.
 
-    On several GPUs: accelerate launch -m llamarec_cli train ranker, with the same options.
+    On several GPUs: accelerate launch --multi_gpu -m llamarec_cli train ranker, with the same options.
     """
     from llamarec_cli.pipeline.launch import joined_processes
     from llamarec_cli.pipeline.train_ranker import train

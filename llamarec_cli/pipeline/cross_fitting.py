@@ -75,6 +75,10 @@ class CrossFitting:
                 for name, of in (("recall_seen", 1 - half), ("recall_unseen", half))
             }
             figures.append({"users": self._users(1 - half).user_count, "k": self._k, **recalls})
+            self._context.say(
+                f"Half {half + 1}: validation Recall@{self._k} {recalls['recall_unseen']:.4f} of the users it serves, "
+                f"{recalls['recall_seen']:.4f} of those it was trained on."
+            )
         return figures
 
     def clear(self) -> None:

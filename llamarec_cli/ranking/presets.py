@@ -32,7 +32,7 @@ class RankerConfig:
         tokens_a_pass: Tokens of one forward pass on CUDA, padding included; a batch takes as many passes as it needs,
             to the same gradient, and fewer tokens need less memory. On a CPU a pass is one prompt.
         checkpointing: Whether each layer is computed again in the backward pass instead of kept from the forward
-            pass: about a third slower, in a fraction of the memory.
+            pass: one more forward pass of time, in a fraction of the memory.
         epochs: Passes over all examples.
         max_examples: Examples in an epoch; 0 for all.
         validate_every: Steps between validations.
