@@ -142,7 +142,9 @@ def fit_groups(
 ) -> FusionGroups:
     """Fit every subset of signals that an ablation shows, and choose the one that ranks.
 
-    Chosen is the best of those that beat the retriever alone by more than chance; if there is none, the retriever.
+    Chosen is the best of those that beat the retriever alone by more than chance; if there is none, the retriever. A
+    language model costs every user a forward pass, so what ranks without it gives way only to what beats it by more
+    than chance as well.
 
     Args:
         signals: S x K each; the retriever's, the language model's and the cheap ones.
@@ -155,7 +157,8 @@ def fit_groups(
     subsets: dict[str, tuple[Signal, ...]] = {f"retriever + {model}": (retriever, model)}
     if cheap:
         subsets = {SIGNALS: (retriever, *cheap), **subsets, EVERYTHING: (retriever, *cheap, model)}
-    fits = {name: fit_fusion(signals, exists_SK, answers_S, subset) for name, subset in subsets.items()}
+    measured = {name: _cross_fitted(signals, exists_SK, answers_S, subset) for name, subset in subsets.items()}
+    fits = {name: fit for name, (fit, _) in measured.items()}
     # Alone, the language model keeps its own order: only a coefficient above 0, which calibrates its probabilities and
     # moves no candidate, is taken from a fit.
     fitted = _fit(signals, exists_SK, answers_S, [model], np.arange(len(answers_S))).coefficients[model]
@@ -166,6 +169,9 @@ def fit_groups(
     }
     enough = len(answers_S) >= _MIN_USERS
     better = [name for name, one in fits.items() if enough and one.beats_retriever]
+    if SIGNALS in better:
+        gains = measured[SIGNALS][1]
+        better = [name for name in better if name == SIGNALS or _beyond_chance(measured[name][1] - gains)]
     chosen = max(better, key=lambda name: fits[name].ndcg, default=RETRIEVER)
     return FusionGroups({**alone, **fits}, chosen, len(answers_S))
 
@@ -194,6 +200,17 @@ def fit_fusion(
         chosen: Signals that count.
         seed: Of the folds.
     """
+    return _cross_fitted(signals, exists_SK, answers_S, chosen, seed)[0]
+
+
+def _cross_fitted(
+    signals: Signals,
+    exists_SK: npt.NDArray[np.bool_],
+    answers_S: npt.NDArray[np.integer],
+    chosen: Sequence[Signal],
+    seed: int = 0,
+) -> tuple[FittedFusion, Array]:
+    """Return a fit, and each user's NDCG@10 by a fit that did not see her; see `fit_fusion`."""
     users = np.arange(len(answers_S))
     fold_S = np.random.default_rng(seed).permutation(len(users)) % _FOLDS
     gains = np.zeros(len(users))
@@ -203,7 +220,7 @@ def fit_fusion(
         of_held = {name: values[held] for name, values in signals.items()}
         gains[held] = _gains(fusion, of_held, exists_SK[held], answers_S[held])
     own_order = _gains(RETRIEVER_ALONE, signals, exists_SK, answers_S)
-    return _measured(_fit(signals, exists_SK, answers_S, chosen, users), gains, gains - own_order)
+    return _measured(_fit(signals, exists_SK, answers_S, chosen, users), gains, gains - own_order), gains
 
 
 def _gains(
@@ -214,8 +231,15 @@ def _gains(
 
 
 def _measured(fusion: Fusion, gains: Array, differences: Array) -> FittedFusion:
-    error = float(differences.std(ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else np.inf
-    return FittedFusion(fusion, float(gains.mean()), float(differences.mean()), error)
+    return FittedFusion(fusion, float(gains.mean()), float(differences.mean()), _standard_error(differences))
+
+
+def _beyond_chance(differences: Array) -> bool:
+    return bool(differences.mean() > _BEYOND_CHANCE * _standard_error(differences))
+
+
+def _standard_error(values: Array) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.inf
 
 
 def _fit(
