@@ -114,6 +114,7 @@ class Recommender:
         groups, model = self.ranker.groups, self.ranker.source.model
         other = None if strategy is None or strategy == str(model) else strategy
         self.fusion = groups.fitted[groups.chosen if fusion and strategy is None else str(model)].fusion
+        self._read_by = {"strategy": other and str(other), "precision": precision and str(precision)}
         # Instead of the fused score, if the language model is read in a way that no score was fitted for.
         self._instead = None if other is None else self.ranker.load_strategy(other)
         if model not in self.fusion.coefficients:
@@ -122,6 +123,19 @@ class Recommender:
                 "validation; --no-fusion asks it alone."
             )
         self.index = TitleIndex(self.data.titles, self.data.item_ids, self.data.popularity().tolist())
+
+    def recipe(self, top: int | None) -> dict[str, Any]:
+        """Return all that decides about a list beside the history, as JSON would hold it."""
+        artefact = self.ranker.artefact
+        return {
+            "ranker": artefact.manifest.name,
+            "digest": artefact.manifest.digest,
+            "retriever": self.retriever.artefact.manifest.digest,
+            "k": self.k,
+            "top": self.length(top),
+            "coefficients": {str(signal): weight for signal, weight in self.fusion.coefficients.items()},
+            **self._read_by,
+        }
 
     def load_for_file(self) -> None:
         """Load the language model now, if it counts, and let no user's list depend on the users before.

@@ -87,7 +87,11 @@ def recommend_file(
         )
     try:
         with FileLock(partial.with_name(partial.name + ".lock"), timeout=0):
+            recipe = json.dumps(recommender.recipe(top), sort_keys=True)
+            if resume:
+                _check_recipe(partial, recipe)
             done = _whole_lines(partial, source) if resume else Summary(0, 0)
+            _recipe_of(partial).write_text(recipe, encoding="utf-8")
             with partial.open("a" if resume else "w", encoding="utf-8") as stream:
                 summary = _run(context, recommender, source, stream, top, done)
                 stream.flush()
@@ -102,6 +106,7 @@ def recommend_file(
             f"{error.filename or partial} cannot be used ({error.strerror}).",
             "Make room or another --output, then --resume.",
         ) from error
+    _recipe_of(partial).unlink(missing_ok=True)
     partial.with_name(partial.name + ".lock").unlink(missing_ok=True)
     return summary
 
@@ -129,6 +134,25 @@ def _run(
         stream.flush()
         context.report(Progress("recommend", users, total, f"{errors} errors" if errors else ""))
     return Summary(users, errors)
+
+
+def _recipe_of(partial: Path) -> Path:
+    """Return the file beside an unfinished output that tells what it is made with."""
+    return partial.with_name(partial.name + ".recipe")
+
+
+def _check_recipe(partial: Path, recipe: str) -> None:
+    """Refuse to go on with what was begun in another way: one file, one way.
+
+    Raises:
+        LlamaRecError: It was begun with another ranker or other options.
+    """
+    begun = _recipe_of(partial)
+    if partial.is_file() and begun.is_file() and begun.read_text(encoding="utf-8") != recipe:
+        raise LlamaRecError(
+            f"{partial} was begun with another ranker or other options.",
+            "Give those again, or --replace to start anew.",
+        )
 
 
 def _whole_lines(partial: Path, source: Path) -> Summary:

@@ -32,6 +32,9 @@ class Fake:
             raise UsageError("--top must be between 1 and 20, not 99.", "")
         return 10
 
+    def recipe(self, top: int | None) -> dict[str, int | None]:
+        return {"top": top}
+
     def recommend(self, history: list[str], top: int | None) -> Recommendations:
         self.calls += 1
         if self.calls == self.dies_at:
@@ -81,6 +84,18 @@ def test_killed_and_resumed_it_writes_the_same_bytes(context: Context, tmp_path:
     assert rest.calls == 30 - (at - 1)
     assert output.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
     assert not (tmp_path / "recs.jsonl.partial").exists()
+
+
+def test_what_was_begun_with_other_options_is_not_gone_on_with(context: Context, tmp_path: Path) -> None:
+    source, output = write_users(tmp_path / "users.jsonl"), tmp_path / "recs.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        run(context, source, output, Fake(dies_at=5), top=3)
+    begun = (tmp_path / "recs.jsonl.partial").read_bytes()
+    with pytest.raises(LlamaRecError, match="other options"):
+        run(context, source, output, resume=True, top=4)
+    assert (tmp_path / "recs.jsonl.partial").read_bytes() == begun
+    assert run(context, source, output, resume=True, top=3).users == 30
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["recs.jsonl", "users.jsonl"]
 
 
 def test_csv_and_parquet_give_the_same_lists(context: Context, tmp_path: Path) -> None:
