@@ -39,7 +39,7 @@ def _evaluate(
     compare: Annotated[list[str] | None, typer.Option(help="A model to compare; give the option twice.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write the tables to a file: .md, .csv or .tex.")] = None,
     strategy: StrategyOption = None,
-    sample: Annotated[int, typer.Option(min=1, help="Users that --strategy ranks.")] = 100,
+    sample: Annotated[int | None, typer.Option(min=1, help="Users that --strategy ranks; 100 by default.")] = None,
     precision: PrecisionOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -54,10 +54,13 @@ def _evaluate(
     if strategy is not None:
         if compare or output is not None:
             raise UsageError("--compare and --output do not go with --strategy.", "Leave them out, or use --json.")
-        _evaluate_strategy(dataset, strategy, ranker, sample, precision, as_json)
+        _evaluate_strategy(dataset, strategy, ranker, sample or 100, precision, as_json)
         return
-    if precision is not None:
-        raise UsageError("--precision is about --strategy.", "llamarec evaluate --dataset games --strategy pointwise")
+    if precision is not None or sample is not None:
+        raise UsageError(
+            "--precision and --sample are about --strategy.",
+            f"llamarec evaluate --dataset {dataset} --strategy pointwise",
+        )
     from llamarec_cli.evaluation.tables import TableFormat, write_tables
     from llamarec_cli.pipeline.evaluate import evaluate
 

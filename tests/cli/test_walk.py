@@ -336,6 +336,7 @@ def test_every_strategy_ranks_with_every_ranker(
     assert all(item["probability"] == pytest.approx(by_id[item["id"]], abs=0.02) for item in alone)
     run("evaluate", "--dataset", "ml-100k", "--strategy", "pointwise", "--output", "x.md", code=2)
     run("evaluate", "--dataset", "ml-100k", "--precision", "fp32", code=2)
+    run("evaluate", "--dataset", "ml-100k", "--sample", "3", code=2)
     run(*asked, "--strategy", "guess", code=2)
 
 
