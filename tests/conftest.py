@@ -14,6 +14,8 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
@@ -133,6 +135,21 @@ def tiny_gpt2() -> GPT2LMHeadModel:
     """A random GPT-2, with learnt positions and other names for everything."""
     torch.manual_seed(0)
     return GPT2LMHeadModel(GPT2Config(vocab_size=258, n_positions=4096, n_embd=64, n_layer=2, n_head=4)).eval()
+
+
+def tiny_mistral(window: int) -> MistralForCausalLM:
+    """A random Mistral whose attention sees only so many tokens back."""
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=258,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        sliding_window=window,
+    )
+    return MistralForCausalLM(config).eval()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 import pytest
 import torch
-from conftest import tiny_llama
-from transformers import MistralConfig, MistralForCausalLM
+from conftest import tiny_llama, tiny_mistral
 
 from llamarec_cli.ranking.block_attention import BLOCKS, attend_in_blocks, use_blocks
 
@@ -42,17 +41,7 @@ def test_a_model_gives_the_same_with_blocks_as_without_also_with_padding_and_whi
 
 @torch.no_grad()
 def test_a_sliding_window_is_kept() -> None:
-    config = MistralConfig(
-        vocab_size=258,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        sliding_window=16,
-    )
-    torch.manual_seed(0)
-    model = MistralForCausalLM(config).eval()
+    model = tiny_mistral(window=16)
     ids = torch.randint(0, 258, (1, 90), generator=torch.Generator().manual_seed(0))
     expected = model(ids).logits
     use_blocks(model)

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import byte_tokenizer, tiny_llama
-from transformers import MistralConfig, MistralForCausalLM
+from conftest import byte_tokenizer, tiny_llama, tiny_mistral
 
 from llamarec_cli.ranking.block_attention import use_blocks
 from llamarec_cli.ranking.engine import CandidateScorer, PromptEncoder, RankingEngine, transformer_of
@@ -25,17 +24,7 @@ def with_blocks() -> Any:
 
 
 def sliding() -> Any:
-    torch.manual_seed(0)
-    config = MistralConfig(
-        vocab_size=258,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        sliding_window=64,
-    )
-    return MistralForCausalLM(config).eval()
+    return tiny_mistral(window=64)
 
 
 def engines(model: Any, prefix_bytes: int) -> list[CandidateScorer]:
