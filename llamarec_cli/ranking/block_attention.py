@@ -56,7 +56,7 @@ def attend_in_blocks(
     key = key_BGTD.transpose(2, 3)
     output = torch.empty(prompts, length, groups, heads // groups, width, dtype=query.dtype, device=query.device)
     later_RR = torch.full((_ROWS, _ROWS), -torch.inf, dtype=query.dtype, device=query.device).triu(1)
-    # Blocks end where the number of keys is a multiple of their size: rows of other lengths cost half as much again.
+    # Blocks end where the number of keys is a multiple of their size, which vector instructions divide evenly.
     ends = [*range(_ROWS - before % _ROWS, length, _ROWS), length]
     for begin, end in pairwise([0, *ends]):
         rows, seen = end - begin, before + end
