@@ -62,7 +62,7 @@ def _latency(
     """
     from llamarec_cli.evaluation.latency import plot_latency
     from llamarec_cli.pipeline.bench_latency import bench_latency
-    from llamarec_cli.ranking.base_models import parse_precision
+    from llamarec_cli.ranking.inference import parse_precision
 
     if plot is not None and plot.suffix not in (".png", ".svg"):
         raise UsageError(f"{plot} must end in .png or .svg.", "Change --plot.")
@@ -149,7 +149,7 @@ def _throughput(
     The official way pads batches of 16 in float32 and computes the logits of the whole vocabulary at all positions.
     """
     from llamarec_cli.pipeline.bench_throughput import bench_throughput
-    from llamarec_cli.ranking.base_models import parse_precision
+    from llamarec_cli.ranking.inference import parse_precision
 
     computed_in = parse_precision(precision)
     with pipeline_context() as context:

@@ -107,7 +107,7 @@ def _evaluate_strategy(
     dataset: str, strategy: str, ranker: str | None, sample: int, precision: str | None, as_json: bool
 ) -> None:
     from llamarec_cli.pipeline.evaluate_strategy import evaluate_strategy
-    from llamarec_cli.ranking.base_models import parse_precision
+    from llamarec_cli.ranking.inference import parse_precision
     from llamarec_cli.ranking.strategies import parse_strategy
 
     way, computed_in = parse_strategy(strategy), parse_precision(precision)

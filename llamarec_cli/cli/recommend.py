@@ -78,7 +78,7 @@ def _recommend(
 
     from llamarec_cli.pipeline.recommend import Recommender, recommend
     from llamarec_cli.pipeline.recommend_file import recommend_file
-    from llamarec_cli.ranking.base_models import parse_precision
+    from llamarec_cli.ranking.inference import parse_precision
     from llamarec_cli.ranking.strategies import parse_strategy
 
     asked: dict[str, Any] = {

@@ -19,13 +19,8 @@ from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.machine import Machine, measure_machine, times_ms
 from llamarec_cli.progress import Progress
 from llamarec_cli.ranking.architectures import ARCHITECTURES, random_model
-from llamarec_cli.ranking.base_models import (
-    DEFAULT_BASE,
-    Precision,
-    load_for_ranking,
-    load_tokenizer,
-    precision_dtype,
-)
+from llamarec_cli.ranking.base_models import DEFAULT_BASE, load_tokenizer
+from llamarec_cli.ranking.inference import Precision, load_for_ranking, precision_dtype
 from llamarec_cli.ranking.strategies import Strategy, make_scorer, parse_strategy
 
 TITLE_LENGTHS = (5, 10, 15, 20, 25, 30, 35, 40)

@@ -23,11 +23,12 @@ from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.retrievers import SplitResult, check_dataset, check_vocabulary
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.progress import Progress
-from llamarec_cli.ranking.adapters import ADAPTER_FILE, merge_adapter
-from llamarec_cli.ranking.base_models import DEFAULT_BASE, Precision, load_for_ranking, load_tokenizer
+from llamarec_cli.ranking.adapters import ADAPTER_FILE
+from llamarec_cli.ranking.base_models import DEFAULT_BASE, load_tokenizer
 from llamarec_cli.ranking.engine import CandidateScorer
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.fusion import FusionGroups
+from llamarec_cli.ranking.inference import Precision, load_for_ranking
 from llamarec_cli.ranking.prompt import MAX_HISTORY
 from llamarec_cli.ranking.signals import Array, Signal, Signals, SignalSource
 from llamarec_cli.ranking.strategies import Strategy, make_scorer
@@ -127,12 +128,11 @@ def load_scorer(
         titles: Title of each item id.
         precision: What the model computes in; by default what the device is best at.
     """
-    model, tokenizer = load_for_ranking(base, best_device(), precision), load_tokenizer(base)
-    if (checkpoint / ADAPTER_FILE).is_file():
-        model = merge_adapter(model, checkpoint)
+    adapter = checkpoint if (checkpoint / ADAPTER_FILE).is_file() else None
+    model = load_for_ranking(base, best_device(), precision, adapter)
     priors = checkpoint / _PRIORS_FILE
     known = load_arrays(priors)["priors"] if priors.is_file() else None
-    return make_scorer(strategy, model, tokenizer, titles, priors=known)
+    return make_scorer(strategy, model, load_tokenizer(base), titles, priors=known)
 
 
 def save_priors(priors: npt.NDArray[np.float64], folder: Path) -> None:

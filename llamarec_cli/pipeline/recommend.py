@@ -19,8 +19,8 @@ from llamarec_cli.pipeline.prepare import need_dataset
 from llamarec_cli.pipeline.rankers import TrainedRanker, load_ranker, ranker_name
 from llamarec_cli.pipeline.retrievers import TrainedRetriever, load_retriever
 from llamarec_cli.pipeline.starter import STARTER_DATASET, install_starter, is_starter
-from llamarec_cli.ranking.base_models import Precision
 from llamarec_cli.ranking.examples import RankingExample
+from llamarec_cli.ranking.inference import Precision
 from llamarec_cli.ranking.prompt import MAX_CANDIDATES, MAX_HISTORY
 from llamarec_cli.ranking.signals import Array
 from llamarec_cli.ranking.strategies import Strategy

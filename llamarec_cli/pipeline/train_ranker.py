@@ -32,9 +32,10 @@ from llamarec_cli.pipeline.tensorboard import need_tensorboard
 from llamarec_cli.pipeline.train_adapter import AdapterTraining
 from llamarec_cli.pipeline.train_retriever import need_retriever
 from llamarec_cli.pipeline.training_state import TrainingStates
-from llamarec_cli.ranking.base_models import DEFAULT_BASE, load_base_model, load_tokenizer, parse_quantization
+from llamarec_cli.ranking.base_models import DEFAULT_BASE, load_tokenizer, parse_quantization
 from llamarec_cli.ranking.finetuning import RankerState
 from llamarec_cli.ranking.fusion import fit_groups
+from llamarec_cli.ranking.inference import load_for_ranking
 from llamarec_cli.ranking.likelihood import LikelihoodEngine
 from llamarec_cli.ranking.presets import PRESETS
 from llamarec_cli.ranking.processes import Processes
@@ -220,7 +221,7 @@ def _read_titles(context: Context, base: BaseModel, data: PreparedData, folder: 
     if saved := states.load():
         priors = saved[0]["priors"].numpy()
     else:
-        engine = LikelihoodEngine(load_base_model(base.path, best_device()), load_tokenizer(base.path), data.titles)
+        engine = LikelihoodEngine(load_for_ranking(base.path, best_device()), load_tokenizer(base.path), data.titles)
         priors = engine.title_priors(context.report)
         states.save({"priors": torch.from_numpy(priors)}, {})
     save_priors(priors, folder)

@@ -8,6 +8,7 @@ import torch
 
 from llamarec_cli.ranking.base_models import DEFAULT_BASE
 from llamarec_cli.ranking.block_attention import use_blocks
+from llamarec_cli.ranking.packed_linear import pack_linears
 
 # By the arguments of their configuration.
 ARCHITECTURES: dict[str, tuple[str, dict[str, int]]] = {
@@ -66,4 +67,5 @@ def random_model(architecture: str, device: torch.device, dtype: torch.dtype) ->
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     if device.type == "cpu":
         use_blocks(model)
-    return model.eval().requires_grad_(False)
+    pack_linears(model.eval().requires_grad_(False))
+    return model

@@ -75,18 +75,6 @@ class Quantization(StrEnum):
     NONE = "none"
 
 
-class Precision(StrEnum):
-    """What a base model computes in when it ranks; NF4 holds the weights in 4 bits and computes in bfloat16."""
-
-    BF16 = "bf16"
-    FP16 = "fp16"
-    FP32 = "fp32"
-    NF4 = "nf4"
-
-
-_DTYPES = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16, Precision.FP32: torch.float32}
-
-
 def convert_gguf(gguf: Path, folder: Path) -> None:
     """Turn a GGUF file of the Llama architecture into a folder that loads in under a second.
 
@@ -197,18 +185,6 @@ def load_base_model(
     return model.eval().requires_grad_(False)
 
 
-def load_for_ranking(folder: Path, device: torch.device, precision: Precision | None = None) -> Any:
-    """Load a base model that is to rank, in a precision or the device's own. See `load_base_model`."""
-    if precision is Precision.NF4:
-        return load_base_model(folder, device, Quantization.NF4)
-    return load_base_model(folder, device, dtype=precision_dtype(precision, device))
-
-
-def precision_dtype(precision: Precision | None, device: torch.device) -> torch.dtype:
-    """Return what a model of that precision computes in."""
-    return compute_dtype(device) if precision is None else _DTYPES.get(precision, torch.bfloat16)
-
-
 def compute_dtype(device: torch.device) -> torch.dtype:
     """Return bfloat16 where the device computes in it, else float32."""
     if device.type == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False):
@@ -250,17 +226,6 @@ def quiet_libraries() -> Iterator[None]:
         transformers_logging.set_verbosity(levels[0])
         transformers_logging.enable_progress_bar()
         bitsandbytes.setLevel(levels[1])
-
-
-def parse_precision(name: str | None) -> Precision | None:
-    """Return the precision of that name; None stays None, the device's own.
-
-    Raises:
-        UsageError: No such name.
-    """
-    if name is None or name in list(Precision):
-        return None if name is None else Precision(name)
-    raise UsageError(f"{name} is no precision: {nearest(name, list(Precision))}", f"Known: {', '.join(Precision)}.")
 
 
 def parse_quantization(name: str | None, device: torch.device) -> Quantization:
