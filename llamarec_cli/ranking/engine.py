@@ -123,8 +123,9 @@ class PromptEncoder:
         recent = [self.title(int(item)) for item in history[-MAX_HISTORY:]]
         pool = [self.title(int(item)) for item in candidates]
         ids, ends = self._tokens.encode(prompt_pieces(recent, pool, self._labels))
-        # A mark and a title for each item of the history.
-        return Prompt(ids, ends[max(0, 2 * len(recent) - 1)] if ends else 0)
+        # A mark and a title for each item of the history, or the one piece that says there is none; then the first
+        # candidate's mark, which is the same for all pools.
+        return Prompt(ids, ends[max(1, 2 * len(recent))] if ends else 0)
 
 
 def cut_title(tokenizer: Any, title: str, tokens: int = MAX_TITLE_TOKENS) -> str:

@@ -1,8 +1,8 @@
 """Linear maps whose weights are laid out once as the processor's matrix products read them.
 
 torch hands a weight to oneDNN as it lies in memory, and oneDNN lays it out anew in every call: the same work whether
-one token is new or six hundred. Laid out at load, the products are the same; 600 tokens take 8 % less time, few tokens a
-quarter less.
+one token is new or six hundred. Laid out at load, the products are the same; 600 tokens take 8 % less time, few
+tokens a quarter less.
 """
 
 from __future__ import annotations

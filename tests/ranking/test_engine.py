@@ -81,3 +81,14 @@ def test_bfloat16_in_blocks_and_in_batches_agrees_with_the_plain_path_in_float32
     for found in (engine.rank_many(examples()), engine.rank_many(examples()), engine.rank_in_batches(examples())):
         for index, ranked in found:
             assert np.allclose(np.exp(ranked), np.exp(expected[index]), atol=0.02)
+
+
+def test_what_is_known_of_a_prompt_reaches_up_to_its_first_candidate() -> None:
+    encoder = PromptEncoder(byte_tokenizer(), TITLES)
+    for history in ([], [1], [1, 2, 3]):
+        prompt = encoder.prompt(history, [4, 5])
+        known = encoder.tokenizer.decode(prompt.ids[: prompt.history])
+        assert known.endswith("Candidate pool: (A)")
+        other = encoder.prompt(history, [5, 6, 7])
+        assert other.history == prompt.history
+        assert other.ids[: prompt.history] == prompt.ids[: prompt.history]
