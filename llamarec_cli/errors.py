@@ -35,6 +35,22 @@ class UsageError(LlamaRecError):
     exit_code = 2
 
 
+class UnknownNameError(UsageError):
+    """A value that must be one of a few names, and is none of them. Tells the nearest, and all.
+
+    Args:
+        name: What was given.
+        kind: What it should be one of, such as `preset`.
+        known: Every name that would have been right.
+    """
+
+    def __init__(self, name: str, kind: str, known: Iterable[str]) -> None:
+        names = list(known)
+        close = get_close_matches(name, names, n=1, cutoff=0.6)
+        guess = f": did you mean {close[0]}?" if close else "."
+        super().__init__(f"There is no {kind} called {name}{guess}", f"one of {', '.join(names)}")
+
+
 class HomeError(LlamaRecError):
     """The store's home cannot be used or is full: trying another source would not help."""
 

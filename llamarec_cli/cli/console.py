@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.progress import Progress, Reporter
+
+# Between two lines of progress where there is no terminal.
+_LINE_SECONDS = 60
 
 
 def print_json(value: dict[str, Any]) -> None:
@@ -75,9 +79,9 @@ def confirm(question: str) -> bool:
 
 @contextmanager
 def progress() -> Iterator[Reporter]:
-    """Yield a reporter: bars on a terminal, only the notes elsewhere."""
+    """Yield a reporter: bars on a terminal; elsewhere the notes, and a line a minute, so that a log shows life."""
     if not sys.stderr.isatty():
-        yield _print_note
+        yield _line_reporter()
         return
     from rich.console import Console
     from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
@@ -114,9 +118,24 @@ def progress() -> Iterator[Reporter]:
         yield report
 
 
-def _print_note(update: Progress) -> None:
-    if update.note:
-        say(update.note)
+def _line_reporter() -> Reporter:
+    last = time.monotonic()
+    begun: dict[str, tuple[float, int]] = {}
+
+    def report(update: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        since, at = begun.setdefault(update.stage, (now, update.done))
+        if update.note:
+            say(update.note)
+        elif update.total is not None and at < update.done < update.total and now - last >= _LINE_SECONDS:
+            left = time_left((now - since) * (update.total - update.done) / (update.done - at), update.seconds_left)
+            say(", ".join(filter(None, [f"{update.stage}: {_amount(update)}", update.detail, f"{left} left"])))
+        else:
+            return
+        last = now
+
+    return report
 
 
 def time_left(estimate: float | None, limit: float | None) -> str:

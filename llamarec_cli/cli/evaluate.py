@@ -127,7 +127,7 @@ def _evaluate_strategy(
     unparsed = "" if result.unparsed is None else f" {result.unparsed:,} entries of the lists named no candidate."
     console.print_lines(
         f"{strategy} less retriever, NDCG@10: {found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f}); "
-        f"{result.seconds:.2f} seconds a user.{unparsed}"
+        f"{result.seconds_per_user:.2f} seconds a user.{unparsed}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,8 +92,8 @@ def _recommend(
     }
     with pipeline_context(auto=not no_auto) as context:
         if source is not None and output is not None:
-            recommender = Recommender(context, **asked)
-            summary = recommend_file(context, recommender, source, output, top=top, resume=resume, replace=replace)
+            load = partial(Recommender, context, **asked)
+            summary = recommend_file(context, load, source, output, top=top, resume=resume, replace=replace)
         else:
             result = recommend(context, entries, top=top, **asked)
     if output is not None:
@@ -102,6 +103,8 @@ def _recommend(
         console.print_json(
             {
                 "dataset": result.dataset,
+                "ranker": result.ranker,
+                "ranked_by": result.ranked_by,
                 "items": result.as_json(),
                 "history": result.history,
                 "unknown": result.unknown,

@@ -10,7 +10,7 @@ import typer
 from llamarec_cli.cli import console, names
 from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.config import read_settings
-from llamarec_cli.errors import UsageError, nearest
+from llamarec_cli.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from llamarec_cli.store.registry import Artefact
@@ -78,9 +78,7 @@ def _retriever(
     from llamarec_cli.retrieval.presets import Preset
 
     if preset not in list(Preset):
-        raise UsageError(
-            f"There is no preset called {preset}: {nearest(preset, list(Preset))}", f"Known: {', '.join(Preset)}."
-        )
+        raise UnknownNameError(preset, "preset", Preset)
     if search and max_minutes is not None:
         raise UsageError(
             "--search and --max-minutes do not go together: where the time ends would decide what is chosen.",

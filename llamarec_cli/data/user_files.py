@@ -35,6 +35,12 @@ class Entry:
     history: str
 
 
+def check_source(source: Path) -> None:
+    """Raise a `LlamaRecError` if there is no such file; `-`, stdin, is always there."""
+    if source != STANDARD and not source.is_file():
+        raise LlamaRecError(f"There is no file {source}.", "Check the path, or give - to read stdin.")
+
+
 def read_entries(source: Path) -> Iterator[Entry]:
     """Yield the records of a file one at a time, in order.
 
@@ -44,8 +50,7 @@ def read_entries(source: Path) -> Iterator[Entry]:
     Raises:
         LlamaRecError: It is missing or cannot be read.
     """
-    if source != STANDARD and not source.is_file():
-        raise LlamaRecError(f"There is no file {source}.", "Check the path, or give - to read stdin.")
+    check_source(source)
     if source.suffix == ".parquet":
         yield from _parquet_entries(source)
         return

@@ -12,7 +12,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from llamarec_cli.errors import UsageError, nearest
+from llamarec_cli.errors import UnknownNameError, UsageError
 from llamarec_cli.evaluation.latency import LatencyPoint
 from llamarec_cli.pipeline.base_model import need_base_model
 from llamarec_cli.pipeline.context import Context, best_device
@@ -80,10 +80,7 @@ def bench_latency(
     """
     chosen = [parse_strategy(name) for name in strategies]
     if architecture is not None and architecture not in ARCHITECTURES:
-        raise UsageError(
-            f"There is no architecture called {architecture}: {nearest(architecture, ARCHITECTURES)}",
-            f"Known: {', '.join(ARCHITECTURES)}.",
-        )
+        raise UnknownNameError(architecture, "architecture", ARCHITECTURES)
     if architecture is not None and precision is Precision.NF4:
         raise UsageError("Random weights are not quantised.", "Leave out --architecture, or give another --precision.")
     if not title_lengths or min(title_lengths) < 1:

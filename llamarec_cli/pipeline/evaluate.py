@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out
-from llamarec_cli.errors import LlamaRecError, UsageError, nearest
+from llamarec_cli.errors import LlamaRecError, UnknownNameError, UsageError
 from llamarec_cli.evaluation.metrics import all_metrics, gains_per_user, ndcg_at, ndcg_per_user, ranks_of_answers
 from llamarec_cli.evaluation.paper import TABLE_1, TABLE_3, TABLE_4, TWO_STAGES
 from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
@@ -223,9 +223,7 @@ def evaluate(
 def _check_compared(compare: tuple[str, str] | None, known: Collection[str]) -> None:
     for model in compare or ():
         if model not in known:
-            raise UsageError(
-                f"{model} is not among the models evaluated: {nearest(model, known)}", f"Known: {', '.join(known)}."
-            )
+            raise UnknownNameError(model, "model among those evaluated", known)
 
 
 def _ablate(groups: FusionGroups, ranks: Mapping[str, Ranks], model: str) -> Ablation | None:

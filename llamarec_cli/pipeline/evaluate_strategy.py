@@ -32,7 +32,8 @@ class StrategyEvaluation:
         sample: Users that were ranked, all with their item among the candidates.
         metrics: Means over the sample, by model: the retriever's name and the strategy's.
         difference: NDCG@10 of the strategy less the retriever's, with its bootstrap interval.
-        seconds: Of one user, on average.
+        precision: What it computed in; None for what the device is best at.
+        seconds_per_user: On average.
         unparsed: What was generated and named no candidate, lines or letters; None if nothing is generated.
     """
 
@@ -41,7 +42,8 @@ class StrategyEvaluation:
     sample: int
     metrics: dict[str, dict[str, float]]
     difference: Difference
-    seconds: float
+    precision: Precision | None
+    seconds_per_user: float
     unparsed: int | None
 
 
@@ -94,6 +96,7 @@ def evaluate_strategy(
         len(examples),
         {trained.retriever: all_metrics(own), str(strategy): all_metrics(ranks)},
         paired_bootstrap(gains_per_user(ranks)["ndcg@10"], gains_per_user(own)["ndcg@10"]),
+        precision,
         seconds,
         scorer.unparsed if isinstance(scorer, GenerateTitles) else None,
     )

@@ -52,6 +52,7 @@ class Recommendations:
     Attributes:
         dataset: Name of the data set.
         ranker: Name of the ranker's checkpoint.
+        ranked_by: The signals that were weighed, or the one strategy that ranked alone.
         history: Titles that were found, oldest first.
         matches: What each entry of the history was taken for.
         items: Best first.
@@ -59,6 +60,7 @@ class Recommendations:
 
     dataset: str
     ranker: str
+    ranked_by: list[str]
     history: list[str]
     matches: list[Match]
     items: list[Recommendation]
@@ -115,6 +117,7 @@ class Recommender:
         other = None if strategy is None or strategy == str(model) else strategy
         self.fusion = groups.fitted[groups.chosen if fusion and strategy is None else str(model)].fusion
         self._read_by = {"strategy": other and str(other), "precision": precision and str(precision)}
+        self._ranked_by = [str(signal) for signal in self.fusion.coefficients] if other is None else [str(other)]
         # Instead of the fused score, if the language model is read in a way that no score was fitted for.
         self._instead = None if other is None else self.ranker.load_strategy(other)
         if model not in self.fusion.coefficients:
@@ -183,6 +186,7 @@ class Recommender:
         return Recommendations(
             dataset=self.dataset,
             ranker=self.ranker.artefact.manifest.name,
+            ranked_by=self._ranked_by,
             history=[self.data.titles[item] for item in items],
             matches=matches,
             items=self._listed(pool[order], scores[order]),

@@ -11,6 +11,7 @@ import csv
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +20,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from llamarec_cli.data.histories import parse_history
-from llamarec_cli.data.user_files import STANDARD, Entry, count_entries, read_entries
+from llamarec_cli.data.user_files import STANDARD, Entry, check_source, count_entries, read_entries
 from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.recommend import Recommender
@@ -43,7 +44,7 @@ class Summary:
 
 def recommend_file(
     context: Context,
-    recommender: Recommender,
+    load: Callable[[], Recommender],
     source: Path,
     output: Path,
     *,
@@ -55,36 +56,36 @@ def recommend_file(
 
     Args:
         context: Surroundings.
-        recommender: Both stages.
+        load: Loads both stages; called when the files are seen to be usable, since it takes seconds.
         source: `.jsonl` with a history a line (a list, or an object with `history` and perhaps `user`), or `.csv` or
             `.parquet` with a column `history` (in CSV as JSON) and perhaps `user`; `-` reads JSON lines from stdin.
         output: `.jsonl`, `.csv` or `.parquet`; `-` writes JSON lines to stdout.
         top: Length of the lists.
-        resume: Whether to go on behind what an interrupted run wrote.
+        resume: Whether to go on behind what an interrupted run wrote; where the output is complete, nothing is done.
         replace: Whether an output that is there may be overwritten.
 
     Raises:
         LlamaRecError: The source cannot be read, or the output is there already.
         UsageError: An ending tells no form, or `top` is out of range.
     """
-    recommender.length(top)
     for path in (source, output):
         if path != STANDARD and path.suffix not in _FORMS:
             raise UsageError(f"{path} must end in {', '.join(_FORMS)}.", "Or give - for JSON lines on stdin or stdout.")
-    recommender.load_for_file()
+    check_source(source)
+    partial = output.with_name(output.name + ".partial")
     if output == STANDARD:
         if resume:
             raise UsageError("--resume needs an output in a file.", "Give --output FILE.")
+    else:
+        if resume and output.exists() and not partial.exists():
+            context.say(f"{output} is complete: there is nothing to resume.")
+            return _count(output)
+        _check_output(output, partial, resume=resume, replace=replace)
+    recommender = load()
+    recommender.length(top)
+    recommender.load_for_file()
+    if output == STANDARD:
         return _run(context, recommender, source, sys.stdout, top, Summary(0, 0))
-    if output.exists() and not replace:
-        raise LlamaRecError(f"{output} is there already.", "Give another --output, or --replace to overwrite it.")
-    if not output.parent.is_dir():
-        raise LlamaRecError(f"There is no folder {output.parent}.", "Make it, or give another --output.")
-    partial = output.with_name(output.name + ".partial")
-    if partial.exists() and not resume and not replace:
-        raise LlamaRecError(
-            f"{partial} was left by an interrupted run.", "Add --resume to go on with it, or --replace to start anew."
-        )
     try:
         with FileLock(partial.with_name(partial.name + ".lock"), timeout=0):
             recipe = json.dumps(recommender.recipe(top), sort_keys=True)
@@ -109,6 +110,32 @@ def recommend_file(
     _recipe_of(partial).unlink(missing_ok=True)
     partial.with_name(partial.name + ".lock").unlink(missing_ok=True)
     return summary
+
+
+def _check_output(output: Path, partial: Path, *, resume: bool, replace: bool) -> None:
+    """Refuse an output that would destroy something, or that has no folder to lie in."""
+    if output.exists() and not replace:
+        raise LlamaRecError(f"{output} is there already.", "Give another --output, or --replace to overwrite it.")
+    if not output.parent.is_dir():
+        raise LlamaRecError(f"There is no folder {output.parent}.", "Make it, or give another --output.")
+    if partial.exists() and not resume and not replace:
+        raise LlamaRecError(
+            f"{partial} was left by an interrupted run.", "Add --resume to go on with it, or --replace to start anew."
+        )
+
+
+def _count(output: Path) -> Summary:
+    """Count the records of a complete output, and those with an error."""
+    if output.suffix == ".jsonl":
+        with output.open("rb") as records:
+            errors = ["error" in json.loads(record) for record in records]
+        return Summary(len(errors), sum(errors))
+    if output.suffix == ".csv":
+        table = pl.scan_csv(output, infer_schema=False, glob=False)
+    else:
+        table = pl.scan_parquet(output, glob=False)
+    users, errors = table.select(pl.len(), pl.col("error").count()).collect().row(0)
+    return Summary(users, errors)
 
 
 def _run(

@@ -14,7 +14,7 @@ import torch
 from llamarec_cli.config import resolve_config
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out, training_sequences
-from llamarec_cli.errors import LlamaRecError, UsageError, nearest
+from llamarec_cli.errors import LlamaRecError, UnknownNameError, UsageError
 from llamarec_cli.pipeline.base_model import BaseModel, need_base_model
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.prepare import need_dataset
@@ -103,9 +103,7 @@ def train(
     overrides = overrides or {}
     preset = preset or ("paper" if device.type == "cuda" else "cpu")
     if preset not in PRESETS:
-        raise UsageError(
-            f"There is no preset called {preset}: {nearest(preset, PRESETS)}", "llamarec train ranker --help"
-        )
+        raise UnknownNameError(preset, "preset", PRESETS)
     config = resolve_config(PRESETS[preset], overrides.get("ranker", {}))
     quantization = parse_quantization(quantize, device)
     if tensorboard is not None:
@@ -229,5 +227,5 @@ def _read_titles(context: Context, base: BaseModel, data: PreparedData, folder: 
 
 def _parse_signal(name: str) -> Signal:
     if name not in CHEAP:
-        raise UsageError(f"There is no signal called {name}: {nearest(name, CHEAP)}", f"Known: {', '.join(CHEAP)}.")
+        raise UnknownNameError(name, "signal", CHEAP)
     return Signal(name)

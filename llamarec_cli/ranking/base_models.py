@@ -14,7 +14,7 @@ from typing import Any, assert_never
 
 import torch
 
-from llamarec_cli.errors import LlamaRecError, UsageError, nearest
+from llamarec_cli.errors import LlamaRecError, UnknownNameError
 from llamarec_cli.ranking.block_attention import use_blocks
 
 
@@ -232,13 +232,11 @@ def parse_quantization(name: str | None, device: torch.device) -> Quantization:
     """Return the quantisation of that name, or the device's default for None.
 
     Raises:
-        UsageError: No such name.
+        UnknownNameError: No such name.
     """
     if name is None:
         return default_quantization(device)
     try:
         return Quantization(name)
     except ValueError:
-        raise UsageError(
-            f"{name} is no quantisation: {nearest(name, list(Quantization))}", "llamarec train ranker --help"
-        ) from None
+        raise UnknownNameError(name, "quantisation", Quantization) from None

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from llamarec_cli.errors import UsageError, nearest
+from llamarec_cli.errors import UnknownNameError
 from llamarec_cli.ranking.adapters import merge_adapter
 from llamarec_cli.ranking.base_models import Quantization, compute_dtype, load_base_model
 from llamarec_cli.ranking.packed_linear import pack_linears
@@ -62,8 +62,8 @@ def parse_precision(name: str | None) -> Precision | None:
     """Return the precision of that name; None stays None, the device's own.
 
     Raises:
-        UsageError: No such name.
+        UnknownNameError: No such name.
     """
     if name is None or name in list(Precision):
         return None if name is None else Precision(name)
-    raise UsageError(f"{name} is no precision: {nearest(name, list(Precision))}", f"Known: {', '.join(Precision)}.")
+    raise UnknownNameError(name, "precision", Precision)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llamarec_cli.errors import UsageError, nearest
+from llamarec_cli.errors import UnknownNameError
 
 LOSSES = ("vocabulary", "letters")
 NEGATIVES = ("random", "retriever", "mixed")
@@ -42,7 +42,7 @@ class RankerConfig:
         seed: Of adapter, examples and dropout.
 
     Raises:
-        UsageError: There is no such loss, or there are no such negatives.
+        UnknownNameError: There is no such loss, or there are no such negatives.
         ValueError: A number is out of its range.
     """
 
@@ -76,9 +76,9 @@ class RankerConfig:
             )
         if not 0 <= self.seed < 2**32:
             raise ValueError("seed must be from 0 to 4294967295")
-        for value, known, what in ((self.loss, LOSSES, "is no loss"), (self.negatives, NEGATIVES, "are no negatives")):
+        for value, known, kind in ((self.loss, LOSSES, "loss"), (self.negatives, NEGATIVES, "kind of negatives")):
             if value not in known:
-                raise UsageError(f"{value} {what}: {nearest(value, known)}", f"Known: {', '.join(known)}.")
+                raise UnknownNameError(value, kind, known)
         if not all(isinstance(target, str) for target in self.lora_targets):
             raise ValueError("lora_targets must be names")
         if not 0 <= self.lora_dropout < 1 or self.learning_rate <= 0 or self.gradient_clip <= 0:

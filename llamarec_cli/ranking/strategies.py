@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from llamarec_cli.errors import UsageError, nearest
+from llamarec_cli.errors import UnknownNameError
 from llamarec_cli.ranking.engine import (
     MAX_TITLE_TOKENS,
     CandidateScorer,
@@ -87,12 +87,10 @@ def parse_strategy(name: str, known: Collection[Strategy] = tuple(Strategy)) -> 
     """Return the strategy of that name.
 
     Raises:
-        UsageError: It is not known, or not among those known here.
+        UnknownNameError: It is not known, or not among those known here.
     """
     if name not in known:
-        raise UsageError(
-            f"There is no strategy called {name} here: {nearest(name, known)}", f"Known: {', '.join(known)}."
-        )
+        raise UnknownNameError(name, "strategy", known)
     return Strategy(name)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from llamarec_cli.errors import UsageError, nearest
+from llamarec_cli.errors import UnknownNameError
 from llamarec_cli.retrieval.bert4rec import BERT4Rec, BERT4RecConfig
 from llamarec_cli.retrieval.ensemble import Ensemble, EnsembleConfig
 from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig
@@ -59,14 +59,12 @@ def retriever_row(name: str) -> RetrieverRow:
     """Look a retriever up by name.
 
     Raises:
-        UsageError: No such name.
+        UnknownNameError: No such name.
     """
     try:
         return RETRIEVERS[name]
     except KeyError:
-        raise UsageError(
-            f"There is no retriever called {name}: {nearest(name, RETRIEVERS)}", f"Known: {', '.join(RETRIEVERS)}."
-        ) from None
+        raise UnknownNameError(name, "retriever", RETRIEVERS) from None
 
 
 def describe(model: Any) -> dict[str, Any]:

@@ -40,3 +40,19 @@ def test_a_bar_shows_amount_detail_and_time_left(monkeypatch: pytest.MonkeyPatch
     assert "3/1,000" in shown
     assert "0:01:01" in shown
     assert "800 tokens a second" in shown
+
+
+def test_where_there_is_no_terminal_a_line_a_minute_tells_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(console.time, "monotonic", lambda: now)
+    with console.progress() as report:
+        for done in range(0, 101):
+            now = 10.0 * done
+            report(Progress("rank", done, 1_000, "2 errors"))
+        report(Progress("train", 1, 10, note="step 1: loss 3"))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "rank: 6/1,000, 2 errors, 2:45:40 left"
+    assert len(lines) == 16 + 1
+    assert lines[-1] == "step 1: loss 3"

@@ -42,11 +42,11 @@ class Fake:
         if history == ["lost"]:
             raise HistoryError("fake knows none of the 1 titles in this history.", "")
         items = [Recommendation(entry, f"Title {entry}", 0.5) for entry in reversed(history)]
-        return Recommendations("fake", "fake/ranker", history, [], items)
+        return Recommendations("fake", "fake/ranker", ["retriever"], history, [], items)
 
 
 def run(context: Context, source: Path, output: Path, recommender: Any = None, **options: Any) -> Any:
-    return recommend_file(context, recommender or Fake(), source, output, **options)
+    return recommend_file(context, lambda: recommender or Fake(), source, output, **options)
 
 
 def write_users(path: Path, count: int = 30) -> Path:
@@ -96,6 +96,18 @@ def test_what_was_begun_with_other_options_is_not_gone_on_with(context: Context,
     assert (tmp_path / "recs.jsonl.partial").read_bytes() == begun
     assert run(context, source, output, resume=True, top=3).users == 30
     assert sorted(path.name for path in tmp_path.iterdir()) == ["recs.jsonl", "users.jsonl"]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_resuming_what_is_complete_does_nothing_and_counts_it(context: Context, tmp_path: Path, form: str) -> None:
+    source, output = tmp_path / "users.jsonl", tmp_path / f"recs.{form}"
+    source.write_text('["a"]\n{broken\n["lost"]\n')
+    run(context, source, output)
+    before = output.read_bytes()
+    again = Fake(broken=True)
+    summary = run(context, source, output, again, resume=True)
+    assert (summary.users, summary.errors, again.calls) == (3, 2, 0)
+    assert output.read_bytes() == before
 
 
 def test_csv_and_parquet_give_the_same_lists(context: Context, tmp_path: Path) -> None:
