@@ -28,7 +28,7 @@ class _ErrorBoundary(TyperGroup):
             console.show_error(error)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
-            console.say("Interrupted. A training resumes from its last validation when the command is repeated.")
+            console.say("Interrupted. Repeat the command to go on where it was; with recommend --input add --resume.")
             raise typer.Exit(130) from None
         except BrokenPipeError:
             # Whoever read our output has enough, as `head` does; keep Python from complaining at exit.
