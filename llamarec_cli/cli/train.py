@@ -26,7 +26,10 @@ _Dataset = Annotated[
 _Name = Annotated[str | None, typer.Option("--name", help="Name of the checkpoint, as in games/lrurec-2.")]
 _Config = Annotated[Path | None, typer.Option("--config", help="TOML file with hyper-parameters.")]
 _Seed = Annotated[int | None, typer.Option("--seed", help="Seed of initialisation, order and dropout.")]
-_Minutes = Annotated[float | None, typer.Option("--max-minutes", min=0.0, help="Stop after so long.")]
+_Minutes = Annotated[
+    float | None,
+    typer.Option("--max-minutes", min=0.0, help="Stop training after so long; the last validation comes on top."),
+]
 _Replace = Annotated[bool, typer.Option("--replace", help="Overwrite a checkpoint of that name.")]
 _NoAuto = Annotated[bool, typer.Option("--no-auto", help="Refuse missing steps instead of taking them.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -173,7 +176,7 @@ def _ranker(
         typer.Option(
             "--max-minutes",
             min=0.0,
-            help="Train the adapter for so long at most; retrievers that are trained before it do not count.",
+            help="Train the adapter for so long at most; retrievers before it, and the fit after it, do not count.",
         ),
     ] = None,
     tensorboard: Annotated[

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llamarec_cli.errors import LlamaRecError, nearest
+from llamarec_cli.errors import UsageError, nearest
 
 
 @dataclass(frozen=True)
@@ -177,12 +177,12 @@ def catalogue_row(name: str) -> CatalogueRow:
     """Look a data set up by name.
 
     Raises:
-        LlamaRecError: No such name; the sentence suggests the nearest.
+        UsageError: No such name; the sentence suggests the nearest.
     """
     try:
         return CATALOGUE[name]
     except KeyError:
-        raise LlamaRecError(
+        raise UsageError(
             f"There is no data set called {name}: {nearest(name, CATALOGUE)}",
             "For one of your own: llamarec prepare NAME --interactions FILE",
         ) from None

@@ -121,6 +121,12 @@ class Recommender:
         # Instead of the fused score, if the language model is read in a way that no score was fitted for.
         self._instead = None if other is None else self.ranker.load_strategy(other)
         if model not in self.fusion.coefficients:
+            if precision is not None:
+                raise UsageError(
+                    f"{self.ranker.artefact.manifest.name} ranks without its language model, so --precision would "
+                    "change nothing.",
+                    "Leave it out, or add --no-fusion.",
+                )
             context.say(
                 f"{self.ranker.artefact.manifest.name} ranks without its language model, which gained nothing on "
                 "validation; --no-fusion asks it alone."

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from llamarec_cli.evaluation.metrics import ndcg_at, ranks_of_answers
+from llamarec_cli.evaluation.metrics import Gains, ndcg_at, ndcg_per_user, ranks_of_answers
 from llamarec_cli.progress import Progress, Reporter
 from llamarec_cli.ranking.engine import RankingEngine
 from llamarec_cli.ranking.examples import RankingExample
@@ -75,6 +75,7 @@ class RankerValidation:
         ordered_ndcg: The same with the candidates in the retriever's order, as users get them.
         accuracy: Share of the sample whose true item came first, candidates shuffled.
         letter_mass: Mean probability that the vocabulary leaves to the candidates' letters.
+        follows_order: Whether it ranks by the order of the candidates and not by their titles, beyond chance.
     """
 
     step: int
@@ -84,6 +85,7 @@ class RankerValidation:
     ordered_ndcg: float
     accuracy: float
     letter_mass: float
+    follows_order: bool
 
 
 def validate(
@@ -110,8 +112,33 @@ def validate(
         report(Progress("validate", index + 1, len(users.examples)))
     accuracy = float((shuffled == 1).mean())
     return RankerValidation(
-        step, seen, loss, ndcg_at(shuffled, 10), ndcg_at(ordered, 10), accuracy, float(np.mean(masses))
+        step,
+        seen,
+        loss,
+        ndcg_at(shuffled, 10),
+        ndcg_at(ordered, 10),
+        accuracy,
+        float(np.mean(masses)),
+        follows_order(ndcg_per_user(ordered, 10), ndcg_per_user(shuffled, 10), expected_ndcg_of_chance(users)),
     )
+
+
+def follows_order(ordered_S: Gains, shuffled_S: Gains, chance: float) -> bool:
+    """Tell whether a model ranks by the order of the candidates: better in it than shuffled, and then like chance.
+
+    Args:
+        ordered_S: NDCG@10 of each user with the candidates in the retriever's order.
+        shuffled_S: The same with the candidates shuffled.
+        chance: What a random order has on average.
+
+    Returns:
+        Whether the first is beyond two standard errors, and the second is not.
+    """
+
+    def beyond_0(values_S: Gains) -> bool:
+        return bool(values_S.mean() > 2 * values_S.std(ddof=1) / np.sqrt(len(values_S)))
+
+    return len(ordered_S) > 1 and beyond_0(ordered_S - shuffled_S) and not beyond_0(shuffled_S - chance)
 
 
 def describe_validation(validation: RankerValidation, users: ValidationSet) -> str:
@@ -124,7 +151,7 @@ def describe_validation(validation: RankerValidation, users: ValidationSet) -> s
         f"(retriever {ndcg_at(users.answers + 1, 10):.4f}); accuracy {validation.accuracy:.3f}, letters have "
         f"{validation.letter_mass:.0%} of the probability; {len(users.examples)} users"
     )
-    if validation.ordered_ndcg > 1.2 * chance and validation.ndcg < 1.1 * chance:
+    if validation.follows_order:
         note += "; what it ranks by is the order of the candidates, not their titles"
     return note
 

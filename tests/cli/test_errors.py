@@ -184,3 +184,10 @@ def test_an_interrupted_training_says_so_and_goes_on(raw_folder: Path, home: Pat
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ})
     assert "Going on with the interrupted training" in done.stderr
     assert "step 1:" not in done.stderr
+
+
+def test_a_precision_that_would_change_nothing_is_refused(store_with_base: Store, trained: None) -> None:
+    result = fail("recommend", "--history", "-", "--dataset", "ml-100k", "--precision", "fp32", stdin='["Film 1"]')
+    assert result.exit_code == 2
+    assert "--precision would change nothing" in result.stderr
+    assert "--no-fusion" in result.stderr
