@@ -15,7 +15,8 @@ from llamarec_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from llamarec_cli.evaluation.tables import MetricTable
-    from llamarec_cli.pipeline.evaluate import Ablation, Comparison, Evaluation
+    from llamarec_cli.pipeline.ablation import Ablation
+    from llamarec_cli.pipeline.evaluate import Comparison, Evaluation
 
 _EPILOG = """Examples:
 
