@@ -46,5 +46,7 @@ def test_batches_homes_and_mistakes(trained: Store) -> None:
         rec.recommend(["zzz"])
     with pytest.raises(LlamaRecError, match="does not know the candidate"):
         rec.rank(["5"], ["zzz"])
+    with pytest.raises(LlamaRecError, match="no candidates"):
+        rec.rank(["5"], [])
     with pytest.raises(AttributeError):
         llamarec_cli.Llamarec  # noqa: B018

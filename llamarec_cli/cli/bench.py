@@ -51,7 +51,7 @@ def _latency(
         str, typer.Option(help="Which of verbalizer, likelihood, pointwise, generate-letters, generate-titles.")
     ] = "verbalizer,pointwise,generate-letters,generate-titles",
     lengths: Annotated[str, typer.Option(help="Tokens of a title.")] = "5,10,15,20,25,30,35,40",
-    repeats: Annotated[int, typer.Option(min=1, help="Measurements of the verbalizer; of the others one.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Measurements of what takes one pass; of others one.")] = 3,
     precision: PrecisionOption = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the paper's Figure 3: a .png or .svg file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

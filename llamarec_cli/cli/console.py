@@ -132,8 +132,10 @@ def _line_reporter() -> Reporter:
             left = time_left((now - since) * (update.total - update.done) / (update.done - at), update.seconds_left)
             say(", ".join(filter(None, [f"{update.stage}: {_amount(update)}", update.detail, f"{left} left"])))
         else:
-            return
+            now = last
         last = now
+        if update.total is not None and update.done >= update.total:
+            del begun[update.stage]
 
     return report
 

@@ -168,7 +168,7 @@ def _ranker(
             "of the other candidates alone. Default: vocabulary."
         ),
     ] = None,
-    max_examples: Annotated[int | None, typer.Option(min=1, help="Stop after so many examples.")] = None,
+    max_examples: Annotated[int | None, typer.Option(min=1, help="Stop an epoch after so many examples.")] = None,
     config: _Config = None,
     seed: _Seed = None,
     max_minutes: Annotated[

@@ -59,7 +59,8 @@ def need_base_model(context: Context, name: str, revision: str | None = None) ->
         return BaseModel(name, artefact.path, artefact.manifest.digest)
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return BaseModel(name, folder, _folder_digest(folder))
+        # By its whole path: the ranker may be used from elsewhere.
+        return BaseModel(str(folder.resolve()), folder, _folder_digest(folder))
     if name.count("/") == 1 and not name.startswith((".", "~", "/")):
         return _from_hub(context, name, revision)
     raise LlamaRecError(

@@ -214,7 +214,7 @@ def _columns(retrievers: Sequence[Artefact], dataset: str) -> dict[str, str]:
     for by_seed in alike.values():
         whole = min(by_seed.values(), key=lambda name: (len(name), name))
         short = whole.removeprefix(f"{dataset}/")
-        reserved = short in (TWO_STAGES, *LANGUAGE_MODEL)
+        reserved = short in (TWO_STAGES, *LANGUAGE_MODEL) or short in columns.values()
         columns |= dict.fromkeys(by_seed.values(), whole if reserved else short)
     return columns
 

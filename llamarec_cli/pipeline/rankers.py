@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from llamarec_cli.pipeline.retrievers import SplitResult, check_dataset, check_v
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.progress import Progress
 from llamarec_cli.ranking.adapters import ADAPTER_FILE
-from llamarec_cli.ranking.base_models import DEFAULT_BASE, load_tokenizer
+from llamarec_cli.ranking.base_models import DEFAULT_BASE, Quantization, load_tokenizer
 from llamarec_cli.ranking.engine import CandidateScorer
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.fusion import FusionGroups
@@ -76,13 +76,16 @@ def load_ranker(context: Context, name: str, data: PreparedData, precision: Prec
         context: Surroundings.
         name: Name of the ranker.
         data: The data set it was made for.
-        precision: What its language model computes in; by default what the device is best at.
+        precision: What its language model computes in; by default NF4 if its adapter was trained beside weights in
+            that form, else what the device is best at.
 
     Raises:
         LlamaRecError: It is missing or damaged, or does not belong to this data or retriever.
     """
     artefact = open_ranker(context, name, data)
     config = artefact.manifest.config
+    if precision is None:
+        precision = trained_precision(config)
 
     def load(strategy: Strategy) -> CandidateScorer:
         parents = artefact.manifest.parents
@@ -96,6 +99,11 @@ def load_ranker(context: Context, name: str, data: PreparedData, precision: Prec
     source = SignalSource(counts, data.titles, Signal(own), lambda: load(own))
     groups = FusionGroups.from_json(artefact.manifest.metrics["fusion"])
     return TrainedRanker(source, load, groups, config["retriever"], artefact)
+
+
+def trained_precision(config: Mapping[str, Any]) -> Precision | None:
+    """Return NF4 for a ranker whose adapter was trained and selected in it; None for what the device is best at."""
+    return Precision.NF4 if config.get("quantization") == Quantization.NF4 else None
 
 
 def open_ranker(context: Context, name: str, data: PreparedData) -> Artefact:

@@ -220,8 +220,10 @@ class Recommender:
             candidates: Titles or raw ids.
 
         Raises:
-            LlamaRecError: No entry of the history, or one of the candidates, is not known.
+            LlamaRecError: No entry of the history, or one of the candidates, is not known; or there are no candidates.
         """
+        if not candidates:
+            raise LlamaRecError("There are no candidates to rank.", "Give at least one title or item id.")
         items, _ = self._known(history)
         found = [self.index.find(candidate) for candidate in candidates]
         if unknown := [match.given for match in found if match.item is None]:

@@ -113,8 +113,11 @@ def recommend_file(
 
 
 def _check_output(output: Path, partial: Path, *, resume: bool, replace: bool) -> None:
-    """Refuse an output that would destroy something, or that has no folder to lie in."""
-    if output.exists() and not replace:
+    """Refuse an output that would destroy something, or that has no folder to lie in.
+
+    Where both files are there, a run was killed between its last two steps, and resuming it repeats them.
+    """
+    if output.exists() and not replace and not (resume and partial.exists()):
         raise LlamaRecError(f"{output} is there already.", "Give another --output, or --replace to overwrite it.")
     if not output.parent.is_dir():
         raise LlamaRecError(f"There is no folder {output.parent}.", "Make it, or give another --output.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,11 +82,14 @@ class AdapterTraining:
             adapted, state = self._train(hard, processes, resume, max_minutes, listeners)
         leave_processes()
         save_adapter(adapted, folder, self.base.name)
+        # Quantised layers refer to themselves; before the next model is loaded their memory must be free.
+        del adapted
+        gc.collect()
         return {
             **figures,
             "validation": [asdict(one) for one in state.validations],
             "examples": state.validations[-1].examples,
-            "minutes": round(state.seconds / 60, 1),
+            "training_minutes": round(state.seconds / 60, 1),
         }
 
     def join(self, processes: Processes, resume: RankerState | None, max_minutes: float | None) -> None:

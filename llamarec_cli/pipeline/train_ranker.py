@@ -26,6 +26,7 @@ from llamarec_cli.pipeline.rankers import (
     retrieved_examples,
     save_counts,
     save_priors,
+    trained_precision,
 )
 from llamarec_cli.pipeline.retrievers import load_retriever
 from llamarec_cli.pipeline.tensorboard import need_tensorboard
@@ -135,7 +136,7 @@ def train(
         selecting, fusing = validation.divided(config.validation_users, config.seed)
     parents = {
         **{one.manifest.name: one.manifest.digest for one in (parent, first_stage.artefact)},
-        base: base_model.digest,
+        base_model.name: base_model.digest,
     }
     adapter: AdapterTraining | None = None
     training: dict[str, Any] = {}
@@ -164,7 +165,7 @@ def train(
             "set_by": context.set_by("ranker"),
             "strategy": str(model),
             "dataset": dataset,
-            "base": base,
+            "base": base_model.name,
             "k": k,
             "retriever": first_stage.artefact.manifest.name,
             "vocabulary": data.vocabulary_digest(),
@@ -185,7 +186,12 @@ def train(
         manifest.config["counts"] = save_counts(counts, folder)
         # Scored from the folder, as it will be used, so that the fusion fits what users get.
         source = SignalSource(
-            counts, data.titles, model, lambda: load_scorer(Strategy(model), base_model.path, folder, data.titles)
+            counts,
+            data.titles,
+            model,
+            lambda: load_scorer(
+                Strategy(model), base_model.path, folder, data.titles, trained_precision(manifest.config)
+            ),
         )
         # What was made tells language models apart.
         states = TrainingStates(context, f"{name}.scores", {"made": made, "k": k, "parents": parents})
@@ -202,9 +208,9 @@ def train(
         manifest.metrics.update(
             {
                 "fusion": groups.as_json(),
+                **made,
                 "minutes": round((time.monotonic() - began) / 60, 1),
                 "device": str(device),
-                **made,
             }
         )
     states.clear()

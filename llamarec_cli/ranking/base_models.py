@@ -187,7 +187,9 @@ def load_base_model(
 
 def compute_dtype(device: torch.device) -> torch.dtype:
     """Return bfloat16 where the device computes in it, else float32."""
-    if device.type == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False):
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
+    if device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False):
         return torch.bfloat16
     return torch.float32
 

@@ -52,8 +52,8 @@ class CandidateScorer(ABC):
     def keep_nothing(self) -> None:
         """Read every prompt from its first token on from now on, so that no bit depends on what was ranked before.
 
-        Rounding differs by where a prompt is taken up. Files and evaluations, where users come once, are to give the
-        same bytes after an interruption.
+        Rounding differs by where a prompt is taken up. Files and evaluations that can be resumed, where users come
+        once, are to give the same bytes after an interruption.
         """
         if self.prefixes is not None:
             self.prefixes.max_bytes = 0
@@ -70,11 +70,11 @@ class Prompt:
 
     Attributes:
         ids: Token ids.
-        history: How many of them, at the beginning, do not depend on the candidates; 0 where that is not known.
+        shared: How many of them, at the beginning, do not depend on the candidates; 0 where that is not known.
     """
 
     ids: list[int]
-    history: int
+    shared: int
 
 
 class PromptEncoder:
@@ -226,8 +226,12 @@ class RankingEngine(CandidateScorer):
         return self._read(hidden_1D, len(candidates)), mass
 
     def rank_many(self, examples: Sequence[RankingExample]) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
-        """Yield the index and the log-probabilities of each of several users: in batches on a GPU, else one by one."""
-        return super().rank_many(examples) if self.model.device.type == "cpu" else self.rank_in_batches(examples)
+        """Yield the index and the log-probabilities of each of several users: in batches on a GPU, else one by one.
+
+        In a batch nothing that is known of histories is used.
+        """
+        alone = self.model.device.type == "cpu" or len(examples) == 1
+        return super().rank_many(examples) if alone else self.rank_in_batches(examples)
 
     @torch.inference_mode()
     def rank_in_batches(
@@ -248,7 +252,7 @@ class RankingEngine(CandidateScorer):
     def _last(self, history: Sequence[int], candidates: Sequence[int]) -> Tensor:
         """Return the hidden state of the last position, 1 x D."""
         prompt = self.encoder.prompt(history, candidates)
-        return self.prefixes.hidden(prompt.ids, prompt.history)[-1:]
+        return self.prefixes.hidden(prompt.ids, prompt.shared)[-1:]
 
     def _read(self, hidden_1D: Tensor, count: int) -> npt.NDArray[np.float64]:
         label_ids = self.encoder.label_ids[:count]

@@ -180,8 +180,8 @@ def _as_it_is(
     fusion: Fusion, signals: Signals, exists_SK: npt.NDArray[np.bool_], answers_S: npt.NDArray[np.integer]
 ) -> FittedFusion:
     """Measure coefficients that were not fitted."""
-    gains = _gains(fusion, signals, exists_SK, answers_S)
-    return _measured(fusion, gains, gains - _gains(RETRIEVER_ALONE, signals, exists_SK, answers_S))
+    gains = _ndcgs(fusion, signals, exists_SK, answers_S)
+    return _measured(fusion, gains, gains - _ndcgs(RETRIEVER_ALONE, signals, exists_SK, answers_S))
 
 
 def fit_fusion(
@@ -218,12 +218,12 @@ def _cross_fitted(
         held, rest = users[fold_S == fold], users[fold_S != fold]
         fusion = _fit(signals, exists_SK, answers_S, chosen, rest)
         of_held = {name: values[held] for name, values in signals.items()}
-        gains[held] = _gains(fusion, of_held, exists_SK[held], answers_S[held])
-    own_order = _gains(RETRIEVER_ALONE, signals, exists_SK, answers_S)
+        gains[held] = _ndcgs(fusion, of_held, exists_SK[held], answers_S[held])
+    own_order = _ndcgs(RETRIEVER_ALONE, signals, exists_SK, answers_S)
     return _measured(_fit(signals, exists_SK, answers_S, chosen, users), gains, gains - own_order), gains
 
 
-def _gains(
+def _ndcgs(
     fusion: Fusion, signals: Signals, exists_SK: npt.NDArray[np.bool_], answers_S: npt.NDArray[np.integer]
 ) -> Array:
     """Return each user's NDCG@10."""

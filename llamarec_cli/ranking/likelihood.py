@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from llamarec_cli.progress import Progress, Reporter, silent
-from llamarec_cli.ranking.engine import CandidateScorer, cut_title, head_of, transformer_of
+from llamarec_cli.ranking.engine import MAX_TITLE_TOKENS, CandidateScorer, cut_title, head_of, transformer_of
 from llamarec_cli.ranking.fusion import log_softmax
 from llamarec_cli.ranking.prefixes import DEFAULT_BYTES, PrefixCache
 from llamarec_cli.ranking.prompt import MAX_HISTORY, render_list
@@ -43,6 +43,7 @@ class LikelihoodEngine(CandidateScorer):
         titles: Title of each item id.
         priors: What `title_priors` returned for the same model and titles; without them, each title's is computed when
             it is first a candidate.
+        max_title_tokens: Where longer titles are cut.
         prefix_bytes: What the keys and values of histories may take; 0 keeps none.
     """
 
@@ -53,8 +54,10 @@ class LikelihoodEngine(CandidateScorer):
         titles: Sequence[str],
         priors: npt.NDArray[np.float64] | None = None,
         *,
+        max_title_tokens: int = MAX_TITLE_TOKENS,
         prefix_bytes: int = DEFAULT_BYTES,
     ) -> None:
+        self._max_title_tokens = max_title_tokens
         self.model, self.tokenizer = model, tokenizer
         self.prefixes: PrefixCache = PrefixCache(transformer_of(model), model.device, prefix_bytes)
         self._titles = titles
@@ -70,8 +73,10 @@ class LikelihoodEngine(CandidateScorer):
             history: Item ids, oldest first; the last `MAX_HISTORY` are read.
             candidates: Item ids; any number.
         """
-        if missing := [int(item) for item in candidates if np.isnan(self._priors[item])]:
-            self._priors[missing] = self._log_likelihoods([], missing)
+        # One at a time: what else is read in a pass changes last bits, and those would depend on earlier users.
+        for item in candidates:
+            if np.isnan(self._priors[item]):
+                self._priors[item] = self._log_likelihoods([], [item])[0]
         scores = self._log_likelihoods(history[-MAX_HISTORY:], candidates) - self._priors[list(candidates)]
         return log_softmax(scores)
 
@@ -101,7 +106,7 @@ class LikelihoodEngine(CandidateScorer):
     def _title(self, item: int) -> str:
         item = int(item)
         if item not in self._short:
-            self._short[item] = cut_title(self.tokenizer, self._titles[item])
+            self._short[item] = cut_title(self.tokenizer, self._titles[item], self._max_title_tokens)
         return self._short[item]
 
 

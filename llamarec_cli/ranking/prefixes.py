@@ -97,7 +97,10 @@ class PrefixCache:
 
     def _keep(self, tokens: npt.NDArray[np.int32], layers: Layers) -> None:
         # Copies: a view would hold on to the whole prompt's.
-        copies = [(keys[:, :, : len(tokens)].clone(), values[:, :, : len(tokens)].clone()) for keys, values in layers]
+        views = [(keys[:, :, : len(tokens)], values[:, :, : len(tokens)]) for keys, values in layers]
+        if _size(views) > self.max_bytes:
+            return
+        copies = [(keys.clone(), values.clone()) for keys, values in views]
         self._kept[tokens.tobytes()] = copies
         self.bytes += _size(copies)
         while self.bytes > self.max_bytes:

@@ -63,12 +63,14 @@ def make_scorer(
         tokenizer: Its tokenizer.
         titles: Title of each item id.
         priors: For `likelihood`: log p(title) of each item, where known.
-        max_title_tokens: Where longer titles are cut, for all but `likelihood`.
+        max_title_tokens: Where longer titles are cut.
         to_the_end: For generation: whether it goes on to its limit.
         prefix_bytes: What the keys and values of histories may take; 0 keeps none.
     """
     if strategy is Strategy.LIKELIHOOD:
-        return LikelihoodEngine(model, tokenizer, titles, priors, prefix_bytes=prefix_bytes)
+        return LikelihoodEngine(
+            model, tokenizer, titles, priors, max_title_tokens=max_title_tokens, prefix_bytes=prefix_bytes
+        )
     encoder = PromptEncoder(tokenizer, titles, max_title_tokens)
     match strategy:
         case Strategy.VERBALIZER:

@@ -56,3 +56,19 @@ def test_where_there_is_no_terminal_a_line_a_minute_tells_how_far_it_is(
     assert lines[0] == "rank: 6/1,000, 2 errors, 2:45:40 left"
     assert len(lines) == 16 + 1
     assert lines[-1] == "step 1: loss 3"
+
+
+def test_a_stage_that_comes_again_starts_anew(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(console.time, "monotonic", lambda: now)
+    with console.progress() as report:
+        for begin in (0.0, 10_000.0):
+            for done in range(1, 11):
+                now = begin + 30.0 * done
+                report(Progress("validate", done, 10))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "validate: 2/10, 0:04:00 left"
+    assert lines[-1] == "validate: 8/10, 0:01:00 left"
+    assert all(line.endswith(("30 left", "00 left")) for line in lines)

@@ -110,6 +110,19 @@ def test_resuming_what_is_complete_does_nothing_and_counts_it(context: Context, 
     assert output.read_bytes() == before
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_killed_between_its_last_two_steps_it_is_resumed(context: Context, tmp_path: Path, form: str) -> None:
+    source, output = write_users(tmp_path / "users.jsonl"), tmp_path / f"recs.{form}"
+    run(context, source, tmp_path / "recs.jsonl")
+    run(context, source, output)
+    before = output.read_bytes()
+    (tmp_path / "recs.jsonl").rename(tmp_path / f"recs.{form}.partial")
+    again = Fake()
+    assert run(context, source, output, again, resume=True).users == 30
+    assert (again.calls, output.read_bytes()) == (0, before)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [output.name, "users.jsonl"]
+
+
 def test_csv_and_parquet_give_the_same_lists(context: Context, tmp_path: Path) -> None:
     histories = [[str(user), str(user + 1)] for user in range(5)]
     with (tmp_path / "users.csv").open("w", newline="") as stream:

@@ -9,6 +9,7 @@ import pytest
 from conftest import byte_tokenizer, tiny_gpt2, tiny_llama, tiny_qwen2
 
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.pipeline import rankers
 from llamarec_cli.pipeline.base_model import need_base_model
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.evaluate import evaluate
@@ -17,6 +18,7 @@ from llamarec_cli.pipeline.rankers import ranker_name
 from llamarec_cli.pipeline.recommend import recommend
 from llamarec_cli.pipeline.train_ranker import train
 from llamarec_cli.pipeline.train_retriever import train as train_retriever
+from llamarec_cli.ranking.inference import Precision
 
 OVERRIDES = {
     "lrurec": {"width": 16, "blocks": 1, "max_length": 12},
@@ -80,6 +82,35 @@ def test_figures_are_logged_at_each_step_and_validation(
     training = ["train/learning_rate", "train/loss"]
     assert [one for one in logged if one[1] == training] == [(1, training), (2, training)]
     assert [step for step, names in logged if "validation/accuracy" in names] == [0, 2]
+
+
+def test_a_relative_folder_is_found_from_elsewhere(
+    prepared: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tiny_llama(), tmp_path / "models" / "tiny-base")
+    monkeypatch.chdir(tmp_path)
+    artefact = train(prepared, "ml-100k", base="models/tiny-base", overrides=OVERRIDES)
+    monkeypatch.chdir("/")
+    name = artefact.manifest.name
+    assert len(recommend(prepared, ["5"], dataset="ml-100k", ranker=name, fusion=False).items) == 10
+
+
+def test_an_adapter_trained_beside_4_bit_weights_ranks_beside_them(
+    prepared: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Precision | None] = []
+    load = rankers.load_for_ranking
+
+    def recorded(folder: Path, device: Any, precision: Precision | None = None, adapter: Path | None = None) -> Any:
+        asked.append(precision)
+        return load(folder, device, precision, adapter)
+
+    monkeypatch.setattr(rankers, "load_for_ranking", recorded)
+    base = save(tiny_llama(), tmp_path / "tiny-base")
+    train(prepared, "ml-100k", base=base, quantize="nf4", overrides=OVERRIDES)
+    recommend(prepared, ["5"], dataset="ml-100k", ranker="ml-100k/tiny-base", fusion=False)
+    recommend(prepared, ["5"], dataset="ml-100k", ranker="ml-100k/tiny-base", fusion=False, precision=Precision.FP32)
+    assert asked == [Precision.NF4, Precision.NF4, Precision.FP32]
 
 
 def test_names_of_rankers_are_well_formed_whatever_the_base_is_called() -> None:

@@ -87,8 +87,8 @@ def test_what_is_known_of_a_prompt_reaches_up_to_its_first_candidate() -> None:
     encoder = PromptEncoder(byte_tokenizer(), TITLES)
     for history in ([], [1], [1, 2, 3]):
         prompt = encoder.prompt(history, [4, 5])
-        known = encoder.tokenizer.decode(prompt.ids[: prompt.history])
+        known = encoder.tokenizer.decode(prompt.ids[: prompt.shared])
         assert known.endswith("Candidate pool: (A)")
         other = encoder.prompt(history, [5, 6, 7])
-        assert other.history == prompt.history
-        assert other.ids[: prompt.history] == prompt.ids[: prompt.history]
+        assert other.shared == prompt.shared
+        assert other.ids[: prompt.shared] == prompt.ids[: prompt.shared]

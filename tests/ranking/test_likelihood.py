@@ -58,3 +58,19 @@ def test_the_order_of_candidates_does_not_matter() -> None:
 def test_priors_that_are_missing_are_computed_for_the_candidates() -> None:
     kept = engine(engine().title_priors()).rank([2], [1, 3, 4])
     assert engine().rank([2], [1, 3, 4]).tolist() == pytest.approx(kept.tolist(), abs=1e-4)
+
+
+@torch.no_grad()
+def test_a_prior_does_not_depend_on_who_asked_first() -> None:
+    alone, later = engine(), engine()
+    for one in (alone, later):
+        one.keep_nothing()
+    later.rank([1], [3, 4])
+    assert np.array_equal(alone.rank([2], [3, 5, 1]), later.rank([2], [3, 5, 1]))
+
+
+@torch.no_grad()
+def test_titles_are_cut_where_it_is_asked() -> None:
+    short = LikelihoodEngine(tiny_llama(), byte_tokenizer(), TITLES, max_title_tokens=4)
+    cut = LikelihoodEngine(tiny_llama(), byte_tokenizer(), ["", *(title[:4].strip() for title in TITLES[1:])])
+    assert np.array_equal(short.rank([1, 2], [3, 4]), cut.rank([1, 2], [3, 4]))

@@ -67,7 +67,7 @@ def test_one_more_item_reads_that_item_and_the_candidates() -> None:
     engine.rank([*HISTORY, 11], [20])
     prompt = engine.encoder.prompt([*HISTORY, 11], [20])
     longer = len(b" \n (11) Film 11; \n Candidate pool: (A)")
-    assert engine.prefixes.computed - before == len(prompt.ids) - prompt.history + longer
+    assert engine.prefixes.computed - before == len(prompt.ids) - prompt.shared + longer
 
 
 def test_memory_is_bounded_and_the_least_recently_used_goes_first() -> None:
