@@ -86,7 +86,7 @@ class RankerConfig:
 
 
 # "paper" is the paper's recipe, made for a GPU and a whole epoch. "cpu" is for the few thousand examples that a CPU
-# sees in an evening: smaller steps taken sooner, validation on a sample.
+# sees in an evening: small batches and larger steps, validation on a sample.
 PRESETS: dict[str, RankerConfig] = {
     "paper": RankerConfig(),
     "cpu": RankerConfig(
