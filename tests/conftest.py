@@ -6,6 +6,7 @@ import os
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -28,7 +29,7 @@ from llamarec_cli.pipeline.base_model import need_base_model
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.ranking.base_models import DEFAULT_BASE, load_tokenizer
 from llamarec_cli.ranking.engine import PromptEncoder
-from llamarec_cli.ranking.examples import TrainingExamples
+from llamarec_cli.ranking.examples import RankingExample, TrainingExamples
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Store
 
@@ -150,6 +151,19 @@ def tiny_mistral(window: int) -> MistralForCausalLM:
         sliding_window=window,
     )
     return MistralForCausalLM(config).eval()
+
+
+def ranking_examples(*sizes: tuple[int, int]) -> list[RankingExample]:
+    """Users with so many items of history, 1 to 20, and so many candidates, 21 to 30."""
+    generator = np.random.default_rng(0)
+    return [
+        RankingExample(
+            generator.choice(np.arange(1, 21), size=length, replace=False),
+            generator.choice(np.arange(21, 31), size=count, replace=False),
+            0,
+        )
+        for length, count in sizes
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,9 @@ from llamarec_cli.progress import Progress, Reporter
 from llamarec_cli.ranking.engine import RankingEngine
 from llamarec_cli.ranking.examples import RankingExample
 
+# Users that a standard error needs.
+_ENOUGH_USERS = 20
+
 
 @dataclass(frozen=True)
 class ValidationSet:
@@ -132,13 +135,14 @@ def follows_order(ordered_S: Gains, shuffled_S: Gains, chance: float) -> bool:
         chance: What a random order has on average.
 
     Returns:
-        Whether the first is beyond two standard errors, and the second is not.
+        Whether the first is beyond two standard errors, and the second is not; never for a handful of users, whose
+        standard error tells nothing.
     """
 
     def beyond_0(values_S: Gains) -> bool:
         return bool(values_S.mean() > 2 * values_S.std(ddof=1) / np.sqrt(len(values_S)))
 
-    return len(ordered_S) > 1 and beyond_0(ordered_S - shuffled_S) and not beyond_0(shuffled_S - chance)
+    return len(ordered_S) >= _ENOUGH_USERS and beyond_0(ordered_S - shuffled_S) and not beyond_0(shuffled_S - chance)
 
 
 def describe_validation(validation: RankerValidation, users: ValidationSet) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import byte_tokenizer, tiny_gpt2, tiny_llama, tiny_qwen2
+from conftest import byte_tokenizer, tiny_gpt2, tiny_llama, tiny_qwen2, write_ring
 
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline import rankers
@@ -63,6 +63,16 @@ def test_one_call_makes_a_ranker(prepared: Context, tmp_path: Path, make: Any, q
     assert sum(item.probability for item in result.items) == pytest.approx(1)
     evaluated = evaluate(prepared, "ml-100k", ranker="ml-100k/tiny-base")
     assert evaluated.valid_users == (evaluated.runs["lrurec"][0] <= k).sum()
+
+
+def test_forty_candidates_are_ranked(context: Context, tmp_path: Path) -> None:
+    prepare_dataset(context, "ml-100k", write_ring(tmp_path / "wide", items=60, users=90))
+    train_retriever(context, "ml-100k", overrides=OVERRIDES)
+    base = save(tiny_llama(), tmp_path / "tiny-base")
+    train(context, "ml-100k", base=base, k=40, overrides=OVERRIDES)
+    result = recommend(context, ["5"], dataset="ml-100k", ranker="ml-100k/tiny-base", top=40, fusion=False)
+    assert len({item.item_id for item in result.items}) == 40
+    assert sum(item.probability for item in result.items) == pytest.approx(1)
 
 
 def test_figures_are_logged_at_each_step_and_validation(

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import byte_tokenizer, tiny_llama
+from conftest import byte_tokenizer, ranking_examples, tiny_llama
 
 from llamarec_cli.ranking.base_models import load_base_model, load_tokenizer
 from llamarec_cli.ranking.block_attention import use_blocks
@@ -51,15 +51,7 @@ def test_a_saved_base_model_loads_and_ranks(tiny_base_folder: Path) -> None:
 
 
 def examples() -> list[RankingExample]:
-    generator = np.random.default_rng(0)
-    return [
-        RankingExample(
-            generator.choice(np.arange(1, 21), size=length, replace=False),
-            generator.choice(np.arange(21, 31), size=count, replace=False),
-            0,
-        )
-        for length, count in [(1, 5), (12, 3), (5, 9), (20, 10), (2, 2)]
-    ]
+    return ranking_examples((1, 5), (12, 3), (5, 9), (20, 10), (2, 2))
 
 
 @pytest.mark.parametrize("tokens", [1, 900, 10_000])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_llama
+from conftest import ranking_examples, tiny_llama
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from llamarec_cli.ranking.adapters import add_adapter, save_adapter
@@ -46,15 +46,7 @@ def plain_probabilities(model: Any, tokenizer: Any, example: RankingExample) -> 
 
 
 def examples() -> list[RankingExample]:
-    generator = np.random.default_rng(0)
-    return [
-        RankingExample(
-            generator.choice(np.arange(1, 21), size=length, replace=False),
-            generator.choice(np.arange(21, 31), size=count, replace=False),
-            0,
-        )
-        for length, count in [(1, 5), (12, 3), (20, 10)]
-    ]
+    return ranking_examples((1, 5), (12, 3), (20, 10))
 
 
 @pytest.mark.parametrize("precision", list(Precision))

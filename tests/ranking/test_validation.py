@@ -19,4 +19,5 @@ def test_a_model_that_is_good_in_order_and_random_when_shuffled_follows_the_orde
     assert not follows_order(gains(ordered), gains(ordered), CHANCE)
     assert not follows_order(gains(shuffled), gains(generator.permutation(shuffled)), CHANCE)
     assert not follows_order(gains(np.array([1, 6, 18])), gains(np.array([4, 5, 19])), CHANCE)
+    assert not follows_order(gains(np.array([1, 1])), gains(np.array([12, 9])), CHANCE)
     assert not follows_order(gains(ordered[:1]), gains(shuffled[:1]), CHANCE)
