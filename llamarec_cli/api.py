@@ -8,7 +8,8 @@ from typing import Self
 
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.recommend import Recommendation, Recommender
-from llamarec_cli.store.registry import Store, default_home
+from llamarec_cli.store.home import default_home
+from llamarec_cli.store.registry import Store
 
 
 class LlamaRec:

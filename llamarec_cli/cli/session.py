@@ -40,7 +40,8 @@ def pipeline_context(
 
 def open_store() -> Store:
     """Return the user's store, without the weight of the pipeline."""
-    from llamarec_cli.store.registry import Store, default_home
+    from llamarec_cli.store.home import default_home
+    from llamarec_cli.store.registry import Store
 
     return Store(default_home())
 

@@ -14,8 +14,9 @@ import requests
 
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.progress import Progress, Reporter, silent
+from llamarec_cli.store.home import using_home
 from llamarec_cli.store.manifest import sha256_of
-from llamarec_cli.store.registry import Store, using_home
+from llamarec_cli.store.registry import Store
 
 _TIMEOUT_SECONDS = 30
 _CHUNK = 1 << 20

@@ -1,4 +1,4 @@
-"""The store itself: find, stage and rename, list, remove.
+"""The store itself: find, make, list, remove.
 
 Layout of the home (`LLAMAREC_HOME`, else the platform's folder for user data):
 
@@ -12,22 +12,18 @@ Layout of the home (`LLAMAREC_HOME`, else the platform's folder for user data):
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import platformdirs
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
 
-from llamarec_cli.errors import HomeError, LlamaRecError, UsageError, nearest
+from llamarec_cli.errors import LlamaRecError, UsageError, nearest
+from llamarec_cli.store.home import need_folder, using_home
 from llamarec_cli.store.manifest import (
     MANIFEST_FILE,
     Kind,
@@ -36,6 +32,7 @@ from llamarec_cli.store.manifest import (
     sha256_of,
     write_manifest,
 )
+from llamarec_cli.store.staging import Staging
 
 # File systems end names at 255 bytes, and ours become parts of longer ones.
 _LONGEST_NAME = 120
@@ -43,10 +40,6 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._]|-(?!-))*(?:/[a-z0-9](?:[a-z0-9._]|-(?
 
 # Opening an artefact checks the digest of files up to this size; of larger ones (a base model) only the size.
 _CHECKED_BYTES = 64 * 2**20
-
-# In staging, before the name of an artefact that was moved aside while another takes its place.
-_REPLACED = "-replaced-"
-_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -67,12 +60,6 @@ class Artefact:
         return datetime.fromtimestamp((self.path / MANIFEST_FILE).stat().st_mtime, tz=UTC)
 
 
-def default_home() -> Path:
-    """Return `LLAMAREC_HOME` if set, else the platform's folder for user data."""
-    chosen = os.environ.get("LLAMAREC_HOME")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_data_path("llamarec")
-
-
 class Store:
     """The cached registry of data sets, base models and checkpoints.
 
@@ -83,7 +70,7 @@ class Store:
     def __init__(self, home: Path) -> None:
         self.home = home
         self._folder = home / "artefacts"
-        self._staging = home / "staging"
+        self._staging = Staging(home, self._folder)
         self._locks: dict[str, FileLock] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -112,7 +99,7 @@ class Store:
         if name not in self:
             # A replacement may have been killed between its two renames; what it moved aside is put back.
             with using_home(self.home):
-                self._sweep()
+                self._staging.sweep()
         if name not in self:
             raise LlamaRecError(
                 f"The store holds no {name}: {nearest(name, (a.manifest.name for a in self.artefacts()))}",
@@ -166,7 +153,7 @@ class Store:
             say: Told once if there is somebody to wait for.
         """
         with using_home(self.home):
-            folder = self._need(self.home / "locks")
+            folder = need_folder(self.home, self.home / "locks")
             lock = self._locks.setdefault(name, FileLock(folder / f"{self.path_of(name).name}.lock"))
         with using_home(self.home):
             try:
@@ -221,7 +208,7 @@ class Store:
             LlamaRecError: The name is taken, or is that of an artefact of another kind.
         """
         with using_home(self.home):
-            self._sweep()
+            self._staging.sweep()
         if name not in self:
             return
         if not replace:
@@ -232,47 +219,14 @@ class Store:
             raise LlamaRecError(f"{name} is a {there}, which a {kind} cannot replace.", "Give another --name.")
 
     def _put(self, folder: Path, manifest: Manifest, *, replace: bool) -> None:
-        """Rename a complete folder into its place, moving aside what is there."""
+        """Rename a complete folder into its place."""
         # Once more, since another process may have been faster.
         self.refuse_taken(manifest.name, manifest.kind, replace=replace)
-        target = self.path_of(manifest.name)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        # Named after the scratch folder that its successor comes from, and so under that one's lock.
-        owner = folder.relative_to(self._staging).parts[0]
-        aside = self._staging / f"{owner}{_REPLACED}{target.name}"
-        if target.exists():
-            target.rename(aside)
-        try:
-            folder.rename(target)
-        except OSError:
-            if aside.exists():
-                aside.rename(target)
-            raise
-        shutil.rmtree(aside, ignore_errors=True)
+        self._staging.put(folder, self.path_of(manifest.name).name)
 
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
-        """Yield an empty folder beside the artefacts, removed at the end unless it was renamed away."""
-        with using_home(self.home):
-            self._sweep()
-            folder = self._staging / uuid.uuid4().hex[:12]
-            self._need(self._staging)
-            # Held before the folder is there, so that nobody ever sees it without.
-            with FileLock(_lock_of(folder)):
-                folder.mkdir()
-                try:
-                    yield folder
-                finally:
-                    shutil.rmtree(folder, ignore_errors=True)
-                    _lock_of(folder).unlink(missing_ok=True)
-
-    def _need(self, folder: Path) -> Path:
-        """Make a folder of the home if it is not there."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except FileNotFoundError as error:  # what /proc says to whoever makes a folder there
-            raise _unusable(self.home, "no folder can be made there") from error
-        return folder
+    def scratch(self) -> AbstractContextManager[Path]:
+        """Return a context that yields an empty folder of the home, removed at the end unless it was renamed away."""
+        return self._staging.scratch()
 
     def remove(self, name: str) -> int:
         """Remove an artefact, damaged or not, and return the bytes set free."""
@@ -345,60 +299,3 @@ class Store:
             if record.bytes <= _CHECKED_BYTES and sha256_of(path) != record.sha256:
                 return name
         return None
-
-    def _sweep(self) -> None:
-        """Tidy what processes that are gone left in staging; what one had moved aside goes back to its place."""
-        if not self._staging.is_dir():
-            return
-        for folder in [path for path in self._staging.iterdir() if path.suffix != _LOCK]:
-            owner, moved_aside, name = folder.name.partition(_REPLACED)
-            lock = FileLock(_lock_of(self._staging / owner))
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                continue
-            try:
-                if moved_aside and not (self._folder / name).exists():
-                    folder.rename(self._folder / name)
-                else:
-                    shutil.rmtree(folder, ignore_errors=True)
-                _lock_of(self._staging / owner).unlink(missing_ok=True)
-            except FileNotFoundError:  # its owner, or another sweep, was faster
-                continue
-            finally:
-                lock.release()
-
-
-def _lock_of(folder: Path) -> Path:
-    """Return the lock that says whether the maker of a folder in staging is alive."""
-    return folder.with_name(folder.name + _LOCK)
-
-
-@contextmanager
-def using_home(home: Path) -> Iterator[None]:
-    """Turn what the operating system says about a forbidden folder or a full disk into a sentence."""
-    try:
-        yield
-    except (SafetensorError, shutil.Error) as error:
-        # Both say in words what the operating system said in numbers.
-        if "No space left" in str(error):
-            raise _disk_full(home) from error
-        raise
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise _disk_full(home) from error
-        where = Path(error.filename) if error.filename else None
-        if error.errno in _FORBIDDEN and where and (where.is_relative_to(home) or home.is_relative_to(where)):
-            raise _unusable(home, error.strerror or "forbidden") from error
-        raise
-
-
-_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
-
-
-def _unusable(home: Path, reason: str) -> HomeError:
-    return HomeError(f"The home {home} cannot be used ({reason}).", "Set LLAMAREC_HOME to a folder of yours.")
-
-
-def _disk_full(home: Path) -> HomeError:
-    return HomeError(f"The disk is full: {home} could not be written.", "Free some space, then repeat the command.")

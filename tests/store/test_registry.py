@@ -10,8 +10,9 @@ from filelock import FileLock
 from safetensors import SafetensorError
 
 from llamarec_cli.errors import LlamaRecError, UsageError
+from llamarec_cli.store.home import default_home
 from llamarec_cli.store.manifest import MANIFEST_FILE, Kind, Manifest
-from llamarec_cli.store.registry import Store, default_home
+from llamarec_cli.store.registry import Store
 
 
 def manifest_of(name: str, parents: dict[str, str] | None = None) -> Manifest:
