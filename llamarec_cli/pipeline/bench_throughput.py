@@ -23,8 +23,9 @@ from llamarec_cli.pipeline.machine import Machine, measure_machine, peak_memory,
 from llamarec_cli.pipeline.prepare import need_dataset
 from llamarec_cli.progress import Progress
 from llamarec_cli.ranking.base_models import DEFAULT_BASE, load_base_model, load_tokenizer
-from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine, transformer_of
+from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine
 from llamarec_cli.ranking.examples import RankingExample
+from llamarec_cli.ranking.forward import transformer_of
 from llamarec_cli.ranking.inference import Precision, load_for_ranking
 from llamarec_cli.ranking.prompt import MAX_HISTORY
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from llamarec_cli.ranking.attention import use_own_attention
 from llamarec_cli.ranking.base_models import DEFAULT_BASE
-from llamarec_cli.ranking.block_attention import use_blocks
 from llamarec_cli.ranking.packed_linear import pack_linears
 
 # By the arguments of their configuration.
@@ -65,7 +65,6 @@ def random_model(architecture: str, device: torch.device, dtype: torch.dtype) ->
     config = AutoConfig.for_model(kind, **{**arguments, "vocab_size": vocabulary, "max_position_embeddings": 8192})
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
-    if device.type == "cpu":
-        use_blocks(model)
+    use_own_attention(model)
     pack_linears(model.eval().requires_grad_(False))
     return model

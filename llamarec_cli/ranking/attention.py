@@ -1,27 +1,33 @@
-"""Attention in blocks of queries by plain matrix products: what a CPU computes faster than torch's fused kernel.
+"""How prompts attend: on a CPU in blocks of queries, and several prompts of one forward pass each to itself alone.
 
-On two cores with AVX512-BF16 a prompt of 660 tokens takes the fused kernel 6 ms a layer, and the blocks 4. A block of
-queries meets the keys up to its own end alone, so that about half of the products, which causality forbids, are never
-computed. Registered with transformers under `BLOCKS`, so that any architecture that asks it for attention may use it.
+Blocks are plain matrix products, which a CPU computes faster than torch's fused kernel: on two cores with AVX512-BF16 a
+prompt of 660 tokens takes the kernel 6 ms a layer, and the blocks 4. A block of queries meets the keys up to its own
+end alone, so that about half of the products, which causality forbids, are never computed.
+
+Prompts of different lengths lie one behind the other, and none is padded; `prompt_lengths`, an argument of the forward
+pass that transformers hands on, tells where each ends.
+
+Registered with transformers under `OWN`, so that any architecture that asks it for attention may use this.
 
 Shapes: B prompts, H heads, G heads of keys and values (H is a multiple), L queries, T keys, D size of a head.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
 # The name under which transformers knows this attention.
-BLOCKS = "llamarec_blocks"
+OWN = "llamarec"
 _ROWS = 64
 
 
-def use_blocks(model: Any) -> None:
-    """Let a model on a CPU attend in blocks, if it would use torch's fused kernel.
+def use_own_attention(model: Any) -> None:
+    """Let a model attend as this module does, if it would use torch's fused kernel.
 
     Models that need something else, such as a cap on their scores, say so by another default and are left alone.
 
@@ -32,9 +38,9 @@ def use_blocks(model: Any) -> None:
 
     if model.config._attn_implementation != "sdpa":
         return
-    AttentionInterface.register(BLOCKS, _attention)
-    AttentionMaskInterface.register(BLOCKS, _mask)
-    model.set_attn_implementation(BLOCKS)
+    AttentionInterface.register(OWN, _attention)
+    AttentionMaskInterface.register(OWN, _mask)
+    model.set_attn_implementation(OWN)
 
 
 def attend_in_blocks(
@@ -73,27 +79,49 @@ def attend_in_blocks(
 
 
 def _attention(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    prompt_lengths: Sequence[int] | None = None,
+    **options: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers calls: blocks where a prompt is read, torch's kernel to train and to write token by token."""
+    """What transformers calls."""
+    if prompt_lengths is None:
+        return _attend(module, query, key, value, attention_mask, **options), None
+    parts: list[Tensor] = []
+    for begin, end in pairwise(accumulate(prompt_lengths, initial=0)):
+        own = slice(begin, end)
+        mask = None if attention_mask is None else attention_mask[..., own, own]
+        parts.append(_attend(module, query[:, :, own], key[:, :, own], value[:, :, own], mask, **options))
+    return torch.cat(parts, dim=1), None
+
+
+def _attend(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
+) -> Tensor:
+    """Return the attention's output: blocks where a CPU reads a prompt; torch's kernel to train, to write, on a GPU."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     # transformers' own masks are boolean; additive ones come from this package, and are causal.
     masked = attention_mask is not None and attention_mask.dtype == torch.bool
-    if masked or query.shape[2] == 1 or torch.is_grad_enabled() or options.get("position_bias") is not None:
-        result: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-        return result
+    reads = query.shape[2] > 1 and not torch.is_grad_enabled() and query.device.type == "cpu"
+    if masked or not reads or options.get("position_bias") is not None:
+        output: Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, **options)[0]
+        return output
     scaling = options.get("scaling") or query.shape[-1] ** -0.5
-    mask_BLT = None if attention_mask is None else attention_mask[:, 0]
-    return attend_in_blocks(query, key, value, scaling, mask_BLT), None
+    return attend_in_blocks(query, key, value, scaling, None if attention_mask is None else attention_mask[:, 0])
 
 
 def _mask(**asked: Any) -> Tensor | None:
-    """Return transformers' mask, or None where causality alone masks, also behind keys that are known already."""
+    """Return transformers' mask, or None where blocks mask by causality alone, also behind keys known already."""
     from transformers.masking_utils import causal_mask_function, sdpa_mask
 
     plain = asked.get("mask_function") is causal_mask_function and asked.get("local_size") is None
-    if plain and asked.get("attention_mask") is None and not torch.is_grad_enabled():
+    on_cpu = torch.device(asked["device"]).type == "cpu"
+    if on_cpu and plain and asked.get("attention_mask") is None and not torch.is_grad_enabled():
         return None
     mask: Tensor | None = sdpa_mask(**asked)
     return mask

@@ -15,7 +15,7 @@ from typing import Any, assert_never
 import torch
 
 from llamarec_cli.errors import LlamaRecError, UnknownNameError
-from llamarec_cli.ranking.block_attention import use_blocks
+from llamarec_cli.ranking.attention import use_own_attention
 
 
 @dataclass(frozen=True)
@@ -180,8 +180,7 @@ def load_base_model(
         _keep_trainable_on_cpu(model)
     else:
         model.to(device)
-    if device.type == "cpu":
-        use_blocks(model)
+    use_own_attention(model)
     return model.eval().requires_grad_(False)
 
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.examples import RankingExample
+from llamarec_cli.ranking.forward import group_by_length, head_of, hidden_states, transformer_of
 from llamarec_cli.ranking.pieces import PieceTokens
 from llamarec_cli.ranking.prefixes import DEFAULT_BYTES, PrefixCache
 from llamarec_cli.ranking.prompt import MAX_HISTORY, prompt_pieces
@@ -138,56 +139,6 @@ def cut_title(tokenizer: Any, title: str, tokens: int = MAX_TITLE_TOKENS) -> str
     return cut.rstrip("\ufffd").strip()
 
 
-def last_hidden(model: Any, prompts: Sequence[Sequence[int]]) -> Tensor:
-    """Return the hidden states after the last tokens of several prompts, B x D, padded to the longest at their right.
-
-    No logits are computed.
-
-    Args:
-        model: A transformers causal language model; its transformer is found under `base_model_prefix`.
-        prompts: Token ids of each.
-    """
-    longest = max(map(len, prompts))
-    # Causal attention never looks to the right, so what the padding holds does not matter.
-    ids_BL = torch.tensor([[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts], device=model.device)
-    hidden_BLD: Tensor = transformer_of(model)(input_ids=ids_BL, use_cache=False).last_hidden_state
-    ends = torch.tensor([len(prompt) - 1 for prompt in prompts], device=model.device)
-    return hidden_BLD[torch.arange(len(prompts), device=model.device), ends]
-
-
-def group_by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
-    """Divide prompts into forward passes that hold at most so many tokens, padding included.
-
-    Prompts of like lengths come together, so that little is padded; the longest come first, so that a budget that is
-    too large for the memory is noticed at once.
-
-    Args:
-        lengths: Tokens of each prompt.
-        tokens: Rows times the longest row, at most; a prompt that is longer by itself is a pass of its own.
-
-    Returns:
-        Indices of the prompts of each pass.
-    """
-    groups: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-        if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= tokens:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
-    return groups
-
-
-def transformer_of(model: Any) -> Any:
-    """Return the model without its head: what maps token ids to hidden states."""
-    return getattr(model, model.base_model_prefix)
-
-
-def head_of(model: Any) -> Tensor:
-    """Return the weight of the output head, V x D."""
-    weight: Tensor = model.get_output_embeddings().weight
-    return weight
-
-
 class RankingEngine(CandidateScorer):
     """Ranks candidates with a base model and, where given, a LoRA adapter merged into it.
 
@@ -245,9 +196,8 @@ class RankingEngine(CandidateScorer):
         """
         prompts = [self.encoder.encode(one.history.tolist(), one.candidates.tolist()) for one in examples]
         for batch in group_by_length([len(prompt) for prompt in prompts], tokens):
-            hidden_BD = last_hidden(self.model, [prompts[index] for index in batch])
-            for row, index in enumerate(batch):
-                yield index, self._read(hidden_BD[row : row + 1], len(examples[index].candidates))
+            for index, hidden_LD in zip(batch, hidden_states(self.model, [prompts[i] for i in batch]), strict=True):
+                yield index, self._read(hidden_LD[-1:], len(examples[index].candidates))
 
     def _last(self, history: Sequence[int], candidates: Sequence[int]) -> Tensor:
         """Return the hidden state of the last position, 1 x D."""

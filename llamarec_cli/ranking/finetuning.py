@@ -18,8 +18,9 @@ from torch import Tensor
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.adapters import adapter_parameters, add_adapter
-from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine, group_by_length
+from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine
 from llamarec_cli.ranking.examples import RankingExample, TrainingExamples
+from llamarec_cli.ranking.forward import group_by_length
 from llamarec_cli.ranking.loss import AnsweredPrompt, answer_loss, encode_example
 from llamarec_cli.ranking.presets import RankerConfig
 from llamarec_cli.ranking.processes import Processes

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from llamarec_cli.progress import Progress, Reporter, silent
-from llamarec_cli.ranking.engine import MAX_TITLE_TOKENS, CandidateScorer, cut_title, head_of, transformer_of
+from llamarec_cli.ranking.engine import MAX_TITLE_TOKENS, CandidateScorer, cut_title
+from llamarec_cli.ranking.forward import head_of, transformer_of
 from llamarec_cli.ranking.fusion import log_softmax
 from llamarec_cli.ranking.prefixes import DEFAULT_BYTES, PrefixCache
 from llamarec_cli.ranking.prompt import MAX_HISTORY, render_list

@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llamarec_cli.ranking.engine import PromptEncoder, head_of, transformer_of
+from llamarec_cli.ranking.engine import PromptEncoder
 from llamarec_cli.ranking.examples import RankingExample
+from llamarec_cli.ranking.forward import head_of, hidden_states
 
 
 @dataclass(frozen=True)
@@ -48,26 +49,17 @@ def answer_loss(
     Args:
         model: A causal language model, with or without adapter layers inside.
         encoder: What the prompts were made with.
-        prompts: Those of one forward pass; padded at their right, where causal attention never looks.
+        prompts: Those of one forward pass.
         letters_alone: Whether only the candidates' letters compete, and the end of the sequence does not count.
     """
     end = encoder.tokenizer.eos_token_id
-    rows = [prompt.ids for prompt in prompts]
-    longest = max(len(row) for row in rows)
-    ids_BL = torch.tensor([row + [end] * (longest - len(row)) for row in rows], device=model.device)
-    mask_BL = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=model.device)
-    padded = len({len(row) for row in rows}) > 1
-    hidden_BLD = transformer_of(model)(
-        input_ids=ids_BL, attention_mask=mask_BL if padded else None, use_cache=False
-    ).last_hidden_state
-    ends_B = torch.tensor([len(row) for row in rows], device=model.device)
-    index_B = torch.arange(len(rows), device=model.device)
+    hidden_LD = hidden_states(model, [prompt.ids for prompt in prompts])
     # The last token of the prompt predicts the letter, the letter predicts the end of the sequence.
-    hidden_BD = hidden_BLD[index_B, ends_B - 2]
+    hidden_BD = torch.stack([one_LD[-2] for one_LD in hidden_LD])
     if letters_alone:
         return _letter_loss(model, encoder, hidden_BD, prompts)
-    hidden_2BD = torch.cat([hidden_BD, hidden_BLD[index_B, ends_B - 1]])
-    targets_2B = torch.cat([ids_BL[index_B, ends_B - 1], torch.full_like(ends_B, end)])
+    hidden_2BD = torch.cat([hidden_BD, torch.stack([one_LD[-1] for one_LD in hidden_LD])])
+    targets_2B = torch.tensor([prompt.ids[-1] for prompt in prompts] + [end] * len(prompts), device=model.device)
     logits_2BV = hidden_2BD @ head_of(model).to(hidden_2BD.dtype).T
     return torch.nn.functional.cross_entropy(logits_2BV.float(), targets_2B, reduction="sum") / 2
 

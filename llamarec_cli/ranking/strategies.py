@@ -25,9 +25,8 @@ from llamarec_cli.ranking.engine import (
     CandidateScorer,
     PromptEncoder,
     RankingEngine,
-    head_of,
-    last_hidden,
 )
+from llamarec_cli.ranking.forward import head_of, hidden_states
 from llamarec_cli.ranking.fusion import log_softmax
 from llamarec_cli.ranking.likelihood import LikelihoodEngine
 from llamarec_cli.ranking.prefixes import DEFAULT_BYTES
@@ -168,7 +167,7 @@ class Pointwise(CandidateScorer):
         scores = np.empty(len(candidates))
         for place, item in enumerate(candidates):
             prompt = render_pointwise_prompt(recent, self.encoder.title(int(item)))
-            hidden_1D = last_hidden(self.model, [self.encoder.tokenizer.encode(prompt)]).float()
+            hidden_1D = hidden_states(self.model, [self.encoder.tokenizer.encode(prompt)])[0][-1:].float()
             yes, no = (hidden_1D @ rows.T)[0].tolist()
             scores[place] = yes - no
         return log_softmax(scores)

@@ -3,14 +3,13 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from llamarec_cli.ranking.adapters import adapter_parameters, add_adapter
 from llamarec_cli.ranking.base_models import load_base_model
-from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine, group_by_length, head_of
+from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine
 from llamarec_cli.ranking.examples import TrainingExamples
+from llamarec_cli.ranking.forward import group_by_length, head_of
 from llamarec_cli.ranking.loss import answer_loss, encode_example
 
 CPU = torch.device("cpu")
@@ -29,7 +28,7 @@ def test_the_loss_is_that_of_letter_and_end_of_sequence_with_full_logits(
         with torch.no_grad():
             log_probabilities = torch.log_softmax(model(torch.tensor([[*prompt, letter]])).logits[0], -1)
         by_hand -= float(log_probabilities[-2, letter] + log_probabilities[-1, encoder.tokenizer.eos_token_id]) / 2
-    # Together, with padding, and one at a time.
+    # Together, and one at a time.
     assert float(answer_loss(model, encoder, prompts)) == pytest.approx(by_hand, rel=1e-4)
     assert sum(float(answer_loss(model, encoder, [one])) for one in prompts) == pytest.approx(by_hand, rel=1e-4)
 
@@ -43,21 +42,6 @@ def test_the_loss_over_letters_alone_is_what_the_engine_ranks_by(
     expected = -sum(engine.rank(one.history.tolist(), one.candidates.tolist())[one.answer] for one in batch)
     prompts = [encode_example(encoder, example) for example in batch]
     assert float(answer_loss(model, encoder, prompts, letters_alone=True)) == pytest.approx(expected, rel=1e-4)
-
-
-@given(st.lists(st.integers(1, 50), max_size=20), st.integers(1, 120))
-def test_passes_hold_every_prompt_once_and_no_more_tokens_than_they_may(lengths: list[int], tokens: int) -> None:
-    groups = group_by_length(lengths, tokens)
-    assert sorted(index for group in groups for index in group) == list(range(len(lengths)))
-    for group in groups:
-        assert len(group) == 1 or len(group) * max(lengths[index] for index in group) <= tokens
-    longest = [max(lengths[index] for index in group) for group in groups]
-    assert longest == sorted(longest, reverse=True)
-
-
-def test_passes_hold_prompts_of_like_length() -> None:
-    assert group_by_length([3, 9, 4, 10, 3], 20) == [[3, 1], [2, 0, 4]]
-    assert group_by_length([3, 9, 4], 1) == [[1], [2], [0]]
 
 
 @pytest.mark.parametrize("letters_alone", [False, True])

@@ -2,7 +2,7 @@ import pytest
 import torch
 from conftest import tiny_llama, tiny_mistral
 
-from llamarec_cli.ranking.block_attention import BLOCKS, attend_in_blocks, use_blocks
+from llamarec_cli.ranking.attention import OWN, attend_in_blocks, use_own_attention
 
 
 @pytest.mark.parametrize(("length", "before"), [(1, 0), (63, 0), (64, 0), (200, 0), (70, 33), (1, 40)])
@@ -25,8 +25,8 @@ def test_blocks_equal_attention_by_the_definition(length: int, before: int) -> N
 @torch.no_grad()
 def test_a_model_gives_the_same_with_blocks_as_without_also_with_padding_and_while_it_writes() -> None:
     plain, blocks = tiny_llama(), tiny_llama()
-    use_blocks(blocks)
-    assert blocks.config._attn_implementation == BLOCKS
+    use_own_attention(blocks)
+    assert blocks.config._attn_implementation == OWN
     ids = torch.randint(0, 258, (2, 90), generator=torch.Generator().manual_seed(0))
     padding = torch.ones_like(ids)
     padding[0, :17] = 0
@@ -44,7 +44,7 @@ def test_a_sliding_window_is_kept() -> None:
     model = tiny_mistral(window=16)
     ids = torch.randint(0, 258, (1, 90), generator=torch.Generator().manual_seed(0))
     expected = model(ids).logits
-    use_blocks(model)
+    use_own_attention(model)
     assert torch.allclose(model(ids).logits, expected, atol=1e-4)
 
 
@@ -52,6 +52,6 @@ def test_training_goes_through_torchs_own_kernel() -> None:
     model = tiny_llama()
     ids = torch.arange(40).unsqueeze(0)
     expected = torch.autograd.grad(model(ids).logits.logsumexp(-1).sum(), model.model.embed_tokens.weight)[0]
-    use_blocks(model)
+    use_own_attention(model)
     found = torch.autograd.grad(model(ids).logits.logsumexp(-1).sum(), model.model.embed_tokens.weight)[0]
     assert torch.equal(found, expected)

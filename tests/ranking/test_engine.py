@@ -5,8 +5,8 @@ import pytest
 import torch
 from conftest import byte_tokenizer, ranking_examples, tiny_llama
 
+from llamarec_cli.ranking.attention import use_own_attention
 from llamarec_cli.ranking.base_models import load_base_model, load_tokenizer
-from llamarec_cli.ranking.block_attention import use_blocks
 from llamarec_cli.ranking.engine import MAX_TITLE_TOKENS, PromptEncoder, RankingEngine, cut_title
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.prompt import render_prompt
@@ -66,7 +66,7 @@ def test_batches_give_what_single_prompts_give(tokens: int) -> None:
 def test_bfloat16_in_blocks_and_in_batches_agrees_with_the_plain_path_in_float32() -> None:
     plain = tiny_llama()
     half = tiny_llama().to(torch.bfloat16)
-    use_blocks(half)
+    use_own_attention(half)
     encoder = PromptEncoder(byte_tokenizer(), TITLES)
     expected = dict(RankingEngine(plain, encoder).rank_many(examples()))
     engine = RankingEngine(half, encoder)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from conftest import byte_tokenizer, tiny_gpt2, tiny_llama, tiny_qwen2
 
-from llamarec_cli.ranking.engine import transformer_of
+from llamarec_cli.ranking.forward import transformer_of
 from llamarec_cli.ranking.likelihood import LikelihoodEngine, branch_log_likelihoods
 from llamarec_cli.ranking.prefixes import PrefixCache
 

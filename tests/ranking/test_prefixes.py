@@ -8,8 +8,9 @@ import pytest
 import torch
 from conftest import byte_tokenizer, tiny_llama, tiny_mistral
 
-from llamarec_cli.ranking.block_attention import use_blocks
-from llamarec_cli.ranking.engine import CandidateScorer, PromptEncoder, RankingEngine, transformer_of
+from llamarec_cli.ranking.attention import use_own_attention
+from llamarec_cli.ranking.engine import CandidateScorer, PromptEncoder, RankingEngine
+from llamarec_cli.ranking.forward import transformer_of
 from llamarec_cli.ranking.likelihood import LikelihoodEngine
 from llamarec_cli.ranking.prefixes import PrefixCache
 
@@ -19,7 +20,7 @@ HISTORY = list(range(1, 11))
 
 def with_blocks() -> Any:
     model = tiny_llama()
-    use_blocks(model)
+    use_own_attention(model)
     return model
 
 
