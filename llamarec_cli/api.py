@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from llamarec_cli.errors import HistoryError
 from llamarec_cli.pipeline.context import Context
-from llamarec_cli.pipeline.recommend import Recommendation, Recommender
+from llamarec_cli.pipeline.recommender import Recommendation, Recommender
 from llamarec_cli.store.home import default_home
 from llamarec_cli.store.registry import Store
 
@@ -66,8 +67,13 @@ class LlamaRec:
         return self._recommender.recommend(history, top).items
 
     def recommend_many(self, histories: Sequence[Sequence[str]], top: int | None = None) -> list[list[Recommendation]]:
-        """Return the best items for each of several histories."""
-        return [self.recommend(history, top) for history in histories]
+        """Return the best items for each of several histories, which are ranked together; see `recommend`."""
+        lists: list[list[Recommendation]] = []
+        for found in self._recommender.recommend_many(histories, top):
+            if isinstance(found, HistoryError):
+                raise found
+            lists.append(found.items)
+        return lists
 
     def rank(self, history: Sequence[str], candidates: Sequence[str]) -> list[Recommendation]:
         """Rank candidates of your own by the language model alone, best first.

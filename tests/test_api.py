@@ -38,12 +38,18 @@ def test_its_docstring_holds(trained: Store) -> None:
 def test_batches_homes_and_mistakes(trained: Store) -> None:
     rec = LlamaRec.load("ml-100k", home=trained.home)
     histories = [["The Film 05 (1955)"], ["7", "8"]]
-    assert rec.recommend_many(histories, top=2) == [rec.recommend(history, top=2) for history in histories]
+    for one, history in zip(rec.recommend_many(histories, top=2), histories, strict=True):
+        alone = rec.recommend(history, top=2)
+        assert [item.item_id for item in one] == [item.item_id for item in alone]
+        assert [item.probability for item in one] == pytest.approx([item.probability for item in alone])
     probabilities = [item.probability for item in rec.rank(["5"], ["6", "7", "8"])]
     assert sum(probabilities) == pytest.approx(1)
     assert probabilities == sorted(probabilities, reverse=True)
     with pytest.raises(LlamaRecError, match="knows none"):
         rec.recommend(["zzz"])
+    with pytest.raises(LlamaRecError, match="knows none"):
+        rec.recommend_many([["7"], ["zzz"]])
+    assert rec.recommend_many([]) == []
     with pytest.raises(LlamaRecError, match="does not know the candidate"):
         rec.rank(["5"], ["zzz"])
     with pytest.raises(LlamaRecError, match="no candidates"):

@@ -15,8 +15,8 @@ from llamarec_cli.data.histories import parse_history
 from llamarec_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from llamarec_cli.pipeline.recommend import Recommendations
     from llamarec_cli.pipeline.recommend_file import Summary
+    from llamarec_cli.pipeline.recommender import Recommendations
 
 _EPILOG = """Examples:
 
@@ -77,8 +77,9 @@ def _recommend(
     # Before torch is loaded, which takes seconds.
     entries = [] if history is None else parse_history(*read_text(history))
 
-    from llamarec_cli.pipeline.recommend import Recommender, recommend
+    from llamarec_cli.pipeline.recommend import recommend
     from llamarec_cli.pipeline.recommend_file import recommend_file
+    from llamarec_cli.pipeline.recommender import Recommender
     from llamarec_cli.ranking.inference import parse_precision
     from llamarec_cli.ranking.strategies import parse_strategy
 

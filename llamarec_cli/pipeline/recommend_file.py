@@ -1,8 +1,8 @@
 """`recommend --input`: recommendations for a file of users, one record each, in order, resumable.
 
-Records are read one at a time, ranked, and appended to `OUTPUT.partial`, one JSON line each; memory does not grow with
-the file. When all are done, that becomes the output, in the form its name asks for. A run that was killed left whole
-lines, and at most one torn one, which is dropped: `resume` goes on behind the last whole line.
+Records are read a few at a time, ranked, and appended to `OUTPUT.partial`, one JSON line each; memory does not grow
+with the file. When all are done, that becomes the output, in the form its name asks for. A run that was killed left
+whole lines, and at most one torn one, which is dropped: `resume` goes on behind the last whole line.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,7 +24,7 @@ from llamarec_cli.data.histories import parse_history
 from llamarec_cli.data.user_files import STANDARD, Entry, check_source, count_entries, read_entries
 from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
 from llamarec_cli.pipeline.context import Context
-from llamarec_cli.pipeline.recommend import Recommender
+from llamarec_cli.pipeline.recommender import Recommender
 from llamarec_cli.progress import Progress
 
 _FORMS = (".jsonl", ".csv", ".parquet")
@@ -146,24 +147,48 @@ def _run(
 ) -> Summary:
     users, errors = done.users, done.errors
     total = count_entries(source)
-    for number, entry in enumerate(read_entries(source)):
-        if number < done.users:
+    # Whoever writes to a pipe may wait for the answer to one record before writing the next.
+    at_once = 1 if source == STANDARD else recommender.users_at_once
+    entries = read_entries(source)
+    read = 0
+    while some := list(islice(entries, at_once)):
+        read += len(some)
+        if read <= users:
             continue
+        # Users who were ranked together before an interruption are so again, since last bits depend on company.
+        for record in _records(recommender, some, top)[len(some) - (read - users) :]:
+            errors += "error" in record
+            users += 1
+            # Line by line, so that a kill loses at most the line it falls into.
+            stream.write(json.dumps(record, default=str) + "\n")
+            stream.flush()
+            context.report(Progress("recommend", users, total, f"{errors} errors" if errors else ""))
+    return Summary(users, errors)
+
+
+def _records(recommender: Recommender, entries: Sequence[Entry], top: int | None) -> list[dict[str, Any]]:
+    """Return what is written of some users, who are ranked together."""
+    parsed = [_parsed(entry) for entry in entries]
+    found = iter(recommender.recommend_many([one for one in parsed if not isinstance(one, HistoryError)], top))
+    records: list[dict[str, Any]] = []
+    for entry, history in zip(entries, parsed, strict=True):
         record: dict[str, Any] = {"line": entry.line}
         if entry.user is not None:
             record["user"] = entry.user
-        try:
-            found = recommender.recommend(parse_history(entry.history, f"line {entry.line}"), top)
-            record |= {"dataset": found.dataset, "items": found.as_json(), "unknown": found.unknown}
-        except HistoryError as error:
-            record["error"] = error.sentence
-            errors += 1
-        users += 1
-        # Line by line, so that a kill loses at most the line it falls into.
-        stream.write(json.dumps(record, default=str) + "\n")
-        stream.flush()
-        context.report(Progress("recommend", users, total, f"{errors} errors" if errors else ""))
-    return Summary(users, errors)
+        result = history if isinstance(history, HistoryError) else next(found)
+        if isinstance(result, HistoryError):
+            record["error"] = result.sentence
+        else:
+            record |= {"dataset": result.dataset, "items": result.as_json(), "unknown": result.unknown}
+        records.append(record)
+    return records
+
+
+def _parsed(entry: Entry) -> list[str] | HistoryError:
+    try:
+        return parse_history(entry.history, f"line {entry.line}")
+    except HistoryError as error:
+        return error
 
 
 def _recipe_of(partial: Path) -> Path:

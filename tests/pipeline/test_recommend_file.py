@@ -1,6 +1,7 @@
 """A file of users: in order, none lost, none twice, whatever happens."""
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,16 @@ import pytest
 from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
 from llamarec_cli.pipeline import recommend_file as module
 from llamarec_cli.pipeline.context import Context
-from llamarec_cli.pipeline.recommend import Recommendation, Recommendations
 from llamarec_cli.pipeline.recommend_file import recommend_file
+from llamarec_cli.pipeline.recommender import Recommendation, Recommendations
 
 
 class Fake:
     """Recommends what was given, reversed; knows nothing of `lost`."""
 
-    def __init__(self, dies_at: int | None = None, *, broken: bool = False) -> None:
+    def __init__(self, dies_at: int | None = None, *, broken: bool = False, at_once: int = 1) -> None:
         self.calls = 0
+        self.users_at_once = at_once
         self.broken = broken
         self.dies_at = dies_at
 
@@ -35,13 +37,16 @@ class Fake:
     def recipe(self, top: int | None) -> dict[str, int | None]:
         return {"top": top}
 
-    def recommend(self, history: list[str], top: int | None) -> Recommendations:
+    def recommend_many(self, histories: list[list[str]], top: int | None) -> list[Recommendations | HistoryError]:
+        return [self._recommend(history, f"{len(histories)} together") for history in histories]
+
+    def _recommend(self, history: list[str], company: str) -> Recommendations | HistoryError:
         self.calls += 1
         if self.calls == self.dies_at:
             raise KeyboardInterrupt
         if history == ["lost"]:
-            raise HistoryError("fake knows none of the 1 titles in this history.", "")
-        items = [Recommendation(entry, f"Title {entry}", 0.5) for entry in reversed(history)]
+            return HistoryError("fake knows none of the 1 titles in this history.", "")
+        items = [Recommendation(entry, f"{entry}, {company}", 0.5) for entry in reversed(history)]
         return Recommendations("fake", "fake/ranker", ["retriever"], history, [], items)
 
 
@@ -84,6 +89,24 @@ def test_killed_and_resumed_it_writes_the_same_bytes(context: Context, tmp_path:
     assert rest.calls == 30 - (at - 1)
     assert output.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
     assert not (tmp_path / "recs.jsonl.partial").exists()
+
+
+@pytest.mark.parametrize("written", [0, 1, 3, 4, 17, 29, 30])
+def test_resumed_it_ranks_the_same_users_together(context: Context, tmp_path: Path, written: int) -> None:
+    source, output = write_users(tmp_path / "users.jsonl"), tmp_path / "recs.jsonl"
+    run(context, source, tmp_path / "whole.jsonl", Fake(at_once=4))
+    lines = (tmp_path / "whole.jsonl").read_text().splitlines(keepends=True)
+    assert ["2 together" in line for line in lines] == [False] * 28 + [True] * 2
+    (tmp_path / "recs.jsonl.partial").write_text("".join(lines[:written]))
+    assert run(context, source, output, Fake(at_once=4), resume=True).users == 30
+    assert output.read_text() == "".join(lines)
+
+
+def test_stdin_is_answered_record_by_record(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(write_users(tmp_path / "users.jsonl", 3).read_bytes()))
+    monkeypatch.setattr("sys.stdin", stdin)
+    run(context, Path("-"), tmp_path / "recs.jsonl", Fake(at_once=4))
+    assert (tmp_path / "recs.jsonl").read_text().count("1 together") == 6
 
 
 def test_what_was_begun_with_other_options_is_not_gone_on_with(context: Context, tmp_path: Path) -> None:

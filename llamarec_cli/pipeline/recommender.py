@@ -1,0 +1,363 @@
+"""Both stages together: histories in, ranked lists out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from llamarec_cli.data.catalogue import catalogue_row
+from llamarec_cli.data.dataset import PreparedData
+from llamarec_cli.data.splits import Sequences
+from llamarec_cli.data.titles import Match, TitleIndex
+from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
+from llamarec_cli.pipeline.context import Context, best_device
+from llamarec_cli.pipeline.prepare import need_dataset
+from llamarec_cli.pipeline.rankers import TrainedRanker, load_ranker, ranker_name
+from llamarec_cli.pipeline.retrievers import TrainedRetriever, load_retriever
+from llamarec_cli.pipeline.starter import STARTER_DATASET, install_starter, is_starter
+from llamarec_cli.ranking.engine import score_examples
+from llamarec_cli.ranking.examples import RankingExample
+from llamarec_cli.ranking.inference import Precision
+from llamarec_cli.ranking.prompt import MAX_CANDIDATES, MAX_HISTORY
+from llamarec_cli.ranking.signals import Array
+from llamarec_cli.ranking.strategies import Strategy
+from llamarec_cli.retrieval.candidates import Candidates, retrieve
+from llamarec_cli.store.manifest import Kind
+
+DEFAULT_TOP = 10
+# Users of a file that are ranked together, where that is faster.
+_USERS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One line of the list.
+
+    Attributes:
+        item_id: Raw id of the item.
+        title: Its title.
+        probability: Over the K candidates; those of all K sum to 1.
+    """
+
+    item_id: str
+    title: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """A ranked list, and what it was made from.
+
+    Attributes:
+        dataset: Name of the data set.
+        ranker: Name of the ranker's checkpoint.
+        ranked_by: The signals that were weighed, or the one strategy that ranked alone.
+        history: Titles that were found, oldest first.
+        matches: What each entry of the history was taken for.
+        items: Best first.
+    """
+
+    dataset: str
+    ranker: str
+    ranked_by: list[str]
+    history: list[str]
+    matches: list[Match]
+    items: list[Recommendation]
+
+    @property
+    def unknown(self) -> list[str]:
+        """Entries of the history that are not known."""
+        return [match.given for match in self.matches if match.item is None]
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return the ranked list as JSON would hold it."""
+        return [
+            {"rank": rank, "id": item.item_id, "title": item.title, "probability": item.probability}
+            for rank, item in enumerate(self.items, start=1)
+        ]
+
+
+class Recommender:
+    """Both stages, loaded once, for any number of histories.
+
+    Args:
+        context: Surroundings.
+        dataset: Name of the data set; the starter's by default.
+        ranker: Name of the ranker; `DATASET/smollm2-135m` by default.
+        k: Candidates that are ranked; as many as the ranker was made for by default.
+        fusion: Whether the fitted final score decides; else the language model alone.
+        strategy: How the language model is read, alone, if not in the way that the ranker was made for.
+        precision: What the language model computes in; by default what the device is best at.
+
+    Raises:
+        LlamaRecError: There is no such ranker.
+        UsageError: `k` is out of range.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        dataset: str | None = None,
+        ranker: str | None = None,
+        *,
+        k: int | None = None,
+        fusion: bool = True,
+        strategy: Strategy | None = None,
+        precision: Precision | None = None,
+    ) -> None:
+        if k is not None and not 1 <= k <= MAX_CANDIDATES:
+            raise UsageError(f"--k must be between 1 and {MAX_CANDIDATES}, not {k}.", "llamarec recommend --help")
+        self.dataset = dataset or STARTER_DATASET
+        self.data, self.retriever, self.ranker = load_both_stages(
+            context, self.dataset, ranker or ranker_name(self.dataset), precision
+        )
+        self.k: int = k or self.ranker.artefact.manifest.config["k"]
+        groups, model = self.ranker.groups, self.ranker.source.model
+        other = None if strategy is None or strategy == str(model) else strategy
+        self.fusion = groups.fitted[groups.chosen if fusion and strategy is None else str(model)].fusion
+        self._read_by = {"strategy": other and str(other), "precision": precision and str(precision)}
+        self._ranked_by = [str(signal) for signal in self.fusion.coefficients] if other is None else [str(other)]
+        # Instead of the fused score, if the language model is read in a way that no score was fitted for.
+        self._instead = None if other is None else self.ranker.load_strategy(other)
+        if model not in self.fusion.coefficients:
+            if precision is not None:
+                raise UsageError(
+                    f"{self.ranker.artefact.manifest.name} ranks without its language model, so --precision would "
+                    "change nothing.",
+                    "Leave it out, or add --no-fusion.",
+                )
+            context.say(
+                f"{self.ranker.artefact.manifest.name} ranks without its language model, which gained nothing on "
+                "validation; --no-fusion asks it alone."
+            )
+        self.index = TitleIndex(self.data.titles, self.data.item_ids, self.data.popularity().tolist())
+
+    def recipe(self, top: int | None) -> dict[str, Any]:
+        """Return all that decides about a list beside the history, as JSON would hold it."""
+        artefact = self.ranker.artefact
+        return {
+            "ranker": artefact.manifest.name,
+            "digest": artefact.manifest.digest,
+            "retriever": self.retriever.artefact.manifest.digest,
+            "k": self.k,
+            "top": self.length(top),
+            "coefficients": {str(signal): weight for signal, weight in self.fusion.coefficients.items()},
+            **self._read_by,
+        }
+
+    def load_for_file(self) -> None:
+        """Load the language model now, if it counts, and let no user's list depend on the users before.
+
+        Raises:
+            LlamaRecError: It cannot be had.
+        """
+        if self._instead is not None:
+            self._instead.keep_nothing()
+        elif self.ranker.source.model in self.fusion.coefficients:
+            self.ranker.source.scorer.keep_nothing()
+
+    def length(self, top: int | None) -> int:
+        """Return how long a list is if `top` is asked for: 10 by default, or `k` where that is less.
+
+        Raises:
+            UsageError: It is out of range.
+        """
+        if top is None:
+            return min(DEFAULT_TOP, self.k)
+        if not 1 <= top <= self.k:
+            raise UsageError(
+                f"--top must be between 1 and the number of candidates, {self.k}, not {top}.",
+                "llamarec recommend --help",
+            )
+        return top
+
+    def recommend(self, history: Sequence[str], top: int | None = None) -> Recommendations:
+        """Recommend for one history.
+
+        Args:
+            history: Titles or raw ids, oldest first.
+            top: Length of the list; 10 by default, or `k` where that is less.
+
+        Raises:
+            LlamaRecError: No entry of the history is known, or it holds every item.
+            UsageError: `top` is out of range.
+        """
+        (found,) = self.recommend_many([history], top)
+        if isinstance(found, HistoryError):
+            raise found
+        return found
+
+    def recommend_many(
+        self, histories: Sequence[Sequence[str]], top: int | None = None
+    ) -> list[Recommendations | HistoryError]:
+        """Recommend for several histories together, which takes less time than for one after another.
+
+        Args:
+            histories: Titles or raw ids, oldest first.
+            top: Length of the lists; 10 by default, or `k` where that is less.
+
+        Returns:
+            For each history a list, or why there is none.
+
+        Raises:
+            UsageError: `top` is out of range.
+        """
+        length = self.length(top)
+        matched = [self._matches(history) for history in histories]
+        known = [_items_of(matches) for matches in matched]
+        asked = [items for items in known if len(items)]
+        ranked: Iterator[tuple[npt.NDArray[np.int32], Array]] = iter(())
+        if asked:
+            candidates = self._retrieve(asked, self.k)
+            ranked = zip(candidates.items_SK, self._score(asked, candidates), strict=True)
+        return [
+            self._best(matches, items, *next(ranked), length) if len(items) else self._none_known(matches)
+            for matches, items in zip(matched, known, strict=True)
+        ]
+
+    @property
+    def users_at_once(self) -> int:
+        """How many users are best ranked together: several, unless a language model reads each of them on a CPU."""
+        reads = self._instead is not None or self.ranker.source.model in self.fusion.coefficients
+        return 1 if reads and best_device().type == "cpu" else _USERS_AT_ONCE
+
+    def retrieve(self, history: Sequence[str], k: int) -> list[Recommendation]:
+        """Return the first stage's candidates, best first; probabilities are over these alone.
+
+        Args:
+            history: Titles or raw ids, oldest first.
+            k: Number of candidates.
+
+        Raises:
+            LlamaRecError: No entry of the history is known, or it holds every item.
+        """
+        items = self._known(history)
+        candidates = self._retrieve([items], k)
+        pool = candidates.items_SK[0][candidates.items_SK[0] > 0]
+        if not len(pool):
+            raise self._nothing_left()
+        return self._listed(pool, candidates.log_probabilities()[0][: len(pool)])
+
+    def rank(self, history: Sequence[str], candidates: Sequence[str]) -> list[Recommendation]:
+        """Rank candidates from elsewhere by the language model alone, best first.
+
+        Args:
+            history: Titles or raw ids, oldest first.
+            candidates: Titles or raw ids.
+
+        Raises:
+            LlamaRecError: No entry of the history, or one of the candidates, is not known; or there are no candidates.
+        """
+        if not candidates:
+            raise LlamaRecError("There are no candidates to rank.", "Give at least one title or item id.")
+        items = self._known(history)
+        found = [self.index.find(candidate) for candidate in candidates]
+        if unknown := [match.given for match in found if match.item is None]:
+            raise LlamaRecError(f"{self.dataset} does not know the candidate {unknown[0]!r}.", "Leave it out.")
+        pool = np.array([match.item for match in found], dtype=np.int32)
+        scores = self.ranker.source.scorer.rank(items[-MAX_HISTORY:].tolist(), pool.tolist())
+        order = np.argsort(-scores, kind="stable")
+        return self._listed(pool[order], scores[order])
+
+    def _matches(self, history: Sequence[str]) -> list[Match]:
+        return [self.index.find(entry) for entry in history]
+
+    def _known(self, history: Sequence[str]) -> npt.NDArray[np.int32]:
+        """Return the items of a history of which at least one is known."""
+        matches = self._matches(history)
+        items = _items_of(matches)
+        if not len(items):
+            raise self._none_known(matches)
+        return items
+
+    def _retrieve(self, histories: Sequence[npt.NDArray[np.int32]], k: int) -> Candidates:
+        offsets = np.cumsum([0, *map(len, histories)])
+        return retrieve(self.retriever.model, Sequences(np.concatenate(histories), offsets), k)
+
+    def _score(self, histories: Sequence[npt.NDArray[np.int32]], candidates: Candidates) -> Array:
+        """Return the final log-probability of each candidate, S x K; minus infinity where none exists."""
+        exists_SK = candidates.items_SK > 0
+        scores_SK = np.full(exists_SK.shape, -np.inf)
+        rows = np.flatnonzero(exists_SK.any(axis=1)).tolist()
+        examples = [
+            RankingExample(histories[row][-MAX_HISTORY:], candidates.items_SK[row][exists_SK[row]], 0) for row in rows
+        ]
+        if self._instead is not None:
+            scores_SK[rows] = score_examples(self._instead, examples, candidates.k, "rank")
+            return scores_SK
+        retriever_SK = Candidates(candidates.items_SK[rows], candidates.scores_SK[rows]).log_probabilities()
+        signals = self.ranker.source.compute(examples, retriever_SK, list(self.fusion.coefficients))
+        scores_SK[rows] = self.fusion.log_probabilities(signals, exists_SK[rows])
+        return scores_SK
+
+    def _best(
+        self,
+        matches: list[Match],
+        items: npt.NDArray[np.int32],
+        pool_K: npt.NDArray[np.int32],
+        scores_K: Array,
+        length: int,
+    ) -> Recommendations | HistoryError:
+        if not pool_K.any():
+            return self._nothing_left()
+        # Candidates come in the retriever's order, which a stable sort keeps among equals.
+        order = np.argsort(-scores_K, kind="stable")[: min(length, np.count_nonzero(pool_K))]
+        return Recommendations(
+            dataset=self.dataset,
+            ranker=self.ranker.artefact.manifest.name,
+            ranked_by=self._ranked_by,
+            history=[self.data.titles[item] for item in items],
+            matches=matches,
+            items=self._listed(pool_K[order], scores_K[order]),
+        )
+
+    def _none_known(self, matches: Sequence[Match]) -> HistoryError:
+        near = matches[0].alternatives if matches else ()
+        return HistoryError(
+            f"{self.dataset} knows none of the {len(matches)} titles in this history.",
+            f"The nearest to {matches[0].given!r} is {near[0]!r}." if near else "Is it a history of another data set?",
+        )
+
+    def _nothing_left(self) -> HistoryError:
+        return HistoryError(
+            f"The history holds every item of {self.dataset}, so nothing is left to recommend.", "Shorten it."
+        )
+
+    def _listed(self, items: npt.NDArray[np.int32], log_probabilities: npt.NDArray[np.float64]) -> list[Recommendation]:
+        return [
+            Recommendation(self.data.item_ids[item], self.data.titles[item], float(np.exp(log_probability)))
+            for item, log_probability in zip(items, log_probabilities, strict=True)
+        ]
+
+
+def _items_of(matches: Sequence[Match]) -> npt.NDArray[np.int32]:
+    return np.array([match.item for match in matches if match.item is not None], dtype=np.int32)
+
+
+def load_both_stages(
+    context: Context, dataset: str, ranker: str, precision: Precision | None = None
+) -> tuple[PreparedData, TrainedRetriever, TrainedRanker]:
+    """Load what a ranker needs, preparing the data set and installing the starter where they are missing.
+
+    Raises:
+        LlamaRecError: There is no such ranker.
+    """
+    starter = is_starter(ranker) and ranker not in context.store
+    if not starter and ranker not in context.store:
+        if dataset not in context.store:
+            catalogue_row(dataset)  # raises if it is no data set at all
+        if ranker != ranker_name(dataset):
+            context.store.open(ranker, Kind.RANKER)  # raises, naming the nearest
+        raise LlamaRecError(
+            f"There is no ranker {ranker} yet, and training one takes long.",
+            f"llamarec train ranker --dataset {dataset} --max-minutes 30",
+        )
+    data, _ = need_dataset(context, dataset)
+    if starter:
+        install_starter(context, data)
+    trained = load_ranker(context, ranker, data, precision)
+    return data, load_retriever(context, trained.retriever, data), trained
