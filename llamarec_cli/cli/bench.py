@@ -60,7 +60,7 @@ def _latency(
 
     20 items of history, 20 candidates, made-up titles. Generation runs to its limit, all titles together.
     """
-    from llamarec_cli.evaluation.latency import plot_latency
+    from llamarec_cli.evaluation.latency import describe_latency, plot_latency
     from llamarec_cli.pipeline.bench_latency import bench_latency
     from llamarec_cli.ranking.inference import parse_precision
 
@@ -94,7 +94,7 @@ def _latency(
     columns = ["tokens a title", *measured]
     title = "Seconds for one user, 20 items of history, 20 candidates; median, half of the range"
     console.print_table(title, columns, list(by_length.values()), numeric=columns)
-    console.print_lines(where)
+    console.print_lines(*describe_latency(result.points), where)
 
 
 @app.command("retriever", epilog=_RETRIEVER_EPILOG)

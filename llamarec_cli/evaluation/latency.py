@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.evaluation.paper import GENERATION_SECONDS, VERBALIZER_SECONDS
+
+# Tokens of a title that the paper tells seconds of.
+_PAPER_LENGTH = 20
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,33 @@ class LatencyPoint:
     median_seconds: float
     spread: float
     repeats: int
+
+
+def describe_latency(points: Sequence[LatencyPoint]) -> list[str]:
+    """Return what the paper's Figure 3 is for, in sentences: generating titles beside the verbalizer.
+
+    Args:
+        points: Measurements; without both strategies there is nothing to say.
+    """
+    seconds = {(point.strategy, point.title_length): point.median_seconds for point in points}
+    lengths = sorted({point.title_length for point in points})
+    if not {("verbalizer", lengths[0]), ("generate-titles", lengths[0])} <= set(seconds):
+        return []
+    said: list[str] = []
+    if _PAPER_LENGTH in lengths:
+        ratio = seconds["generate-titles", _PAPER_LENGTH] / seconds["verbalizer", _PAPER_LENGTH]
+        said.append(
+            f"At {_PAPER_LENGTH} tokens a title, generating the titles takes {ratio:.1f} times as long as the "
+            f"verbalizer (the paper, 7B on a GPU: {GENERATION_SECONDS} s against under {VERBALIZER_SECONDS:.0f} s)."
+        )
+    if len(lengths) > 1:
+        first, last = lengths[0], lengths[-1]
+        grown = [seconds[name, last] - seconds[name, first] for name in ("verbalizer", "generate-titles")]
+        said.append(
+            f"From {first} to {last} tokens the verbalizer grows by {grown[0]:.2f} s, generating the titles by "
+            f"{grown[1]:.2f} s."
+        )
+    return said
 
 
 def plot_latency(points: Sequence[LatencyPoint], caption: str, path: Path) -> None:
