@@ -8,7 +8,8 @@ from typing import Self
 
 from llamarec_cli.errors import HistoryError
 from llamarec_cli.pipeline.context import Context
-from llamarec_cli.pipeline.recommender import Recommendation, Recommender
+from llamarec_cli.pipeline.recommendations import Recommendation
+from llamarec_cli.pipeline.recommender import Recommender
 from llamarec_cli.store.home import default_home
 from llamarec_cli.store.registry import Store
 

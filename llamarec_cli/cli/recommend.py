@@ -16,7 +16,7 @@ from llamarec_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from llamarec_cli.pipeline.recommend_file import Summary
-    from llamarec_cli.pipeline.recommender import Recommendations
+    from llamarec_cli.pipeline.recommendations import Recommendations
 
 _EPILOG = """Examples:
 

@@ -19,9 +19,9 @@ from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out
 from llamarec_cli.evaluation.metrics import all_metrics, ndcg_at, ndcg_per_user, ranks_of_answers
 from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
+from llamarec_cli.pipeline.both_stages import load_both_stages
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.rankers import compute_signals, retrieved_examples
-from llamarec_cli.pipeline.recommender import load_both_stages
 from llamarec_cli.pipeline.retrievers import SplitResult
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.ranking.fusion import EVERYTHING, RETRIEVER, SIGNALS, FusionGroups

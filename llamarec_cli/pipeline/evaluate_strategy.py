@@ -14,9 +14,9 @@ from llamarec_cli.data.splits import Split, held_out
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.evaluation.metrics import all_metrics, gains_per_user, ranks_of_answers
 from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
+from llamarec_cli.pipeline.both_stages import load_both_stages
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.rankers import ranker_name, retrieved_examples
-from llamarec_cli.pipeline.recommender import load_both_stages
 from llamarec_cli.ranking.engine import score_examples
 from llamarec_cli.ranking.inference import Precision
 from llamarec_cli.ranking.strategies import GenerateTitles, Strategy

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from llamarec_cli.data.titles import Match, TitleIndex
 from llamarec_cli.errors import UsageError
 from llamarec_cli.pipeline.context import Context
-from llamarec_cli.pipeline.recommender import Recommendations, Recommender
+from llamarec_cli.pipeline.recommendations import Recommendations
+from llamarec_cli.pipeline.recommender import Recommender
 from llamarec_cli.ranking.inference import Precision
 from llamarec_cli.ranking.prompt import MAX_CANDIDATES
 from llamarec_cli.ranking.strategies import Strategy

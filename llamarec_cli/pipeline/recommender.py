@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from llamarec_cli.data.catalogue import catalogue_row
-from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Sequences
 from llamarec_cli.data.titles import Match, TitleIndex
 from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
+from llamarec_cli.pipeline.both_stages import load_both_stages
 from llamarec_cli.pipeline.context import Context, best_device
-from llamarec_cli.pipeline.prepare import need_dataset
-from llamarec_cli.pipeline.rankers import TrainedRanker, load_ranker, ranker_name
-from llamarec_cli.pipeline.retrievers import TrainedRetriever, load_retriever
-from llamarec_cli.pipeline.starter import STARTER_DATASET, install_starter, is_starter
+from llamarec_cli.pipeline.rankers import ranker_name
+from llamarec_cli.pipeline.recommendations import Recommendation, Recommendations
+from llamarec_cli.pipeline.starter import STARTER_DATASET
 from llamarec_cli.ranking.engine import score_examples
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.inference import Precision
@@ -26,59 +23,10 @@ from llamarec_cli.ranking.prompt import MAX_CANDIDATES, MAX_HISTORY
 from llamarec_cli.ranking.signals import Array
 from llamarec_cli.ranking.strategies import Strategy
 from llamarec_cli.retrieval.candidates import Candidates, retrieve
-from llamarec_cli.store.manifest import Kind
 
 DEFAULT_TOP = 10
 # Users of a file that are ranked together, where that is faster.
 _USERS_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """One line of the list.
-
-    Attributes:
-        item_id: Raw id of the item.
-        title: Its title.
-        probability: Over the K candidates; those of all K sum to 1.
-    """
-
-    item_id: str
-    title: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class Recommendations:
-    """A ranked list, and what it was made from.
-
-    Attributes:
-        dataset: Name of the data set.
-        ranker: Name of the ranker's checkpoint.
-        ranked_by: The signals that were weighed, or the one strategy that ranked alone.
-        history: Titles that were found, oldest first.
-        matches: What each entry of the history was taken for.
-        items: Best first.
-    """
-
-    dataset: str
-    ranker: str
-    ranked_by: list[str]
-    history: list[str]
-    matches: list[Match]
-    items: list[Recommendation]
-
-    @property
-    def unknown(self) -> list[str]:
-        """Entries of the history that are not known."""
-        return [match.given for match in self.matches if match.item is None]
-
-    def as_json(self) -> list[dict[str, Any]]:
-        """Return the ranked list as JSON would hold it."""
-        return [
-            {"rank": rank, "id": item.item_id, "title": item.title, "probability": item.probability}
-            for rank, item in enumerate(self.items, start=1)
-        ]
 
 
 class Recommender:
@@ -336,28 +284,3 @@ class Recommender:
 
 def _items_of(matches: Sequence[Match]) -> npt.NDArray[np.int32]:
     return np.array([match.item for match in matches if match.item is not None], dtype=np.int32)
-
-
-def load_both_stages(
-    context: Context, dataset: str, ranker: str, precision: Precision | None = None
-) -> tuple[PreparedData, TrainedRetriever, TrainedRanker]:
-    """Load what a ranker needs, preparing the data set and installing the starter where they are missing.
-
-    Raises:
-        LlamaRecError: There is no such ranker.
-    """
-    starter = is_starter(ranker) and ranker not in context.store
-    if not starter and ranker not in context.store:
-        if dataset not in context.store:
-            catalogue_row(dataset)  # raises if it is no data set at all
-        if ranker != ranker_name(dataset):
-            context.store.open(ranker, Kind.RANKER)  # raises, naming the nearest
-        raise LlamaRecError(
-            f"There is no ranker {ranker} yet, and training one takes long.",
-            f"llamarec train ranker --dataset {dataset} --max-minutes 30",
-        )
-    data, _ = need_dataset(context, dataset)
-    if starter:
-        install_starter(context, data)
-    trained = load_ranker(context, ranker, data, precision)
-    return data, load_retriever(context, trained.retriever, data), trained

@@ -13,7 +13,7 @@ from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
 from llamarec_cli.pipeline import recommend_file as module
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.recommend_file import recommend_file
-from llamarec_cli.pipeline.recommender import Recommendation, Recommendations
+from llamarec_cli.pipeline.recommendations import Recommendation, Recommendations
 
 
 class Fake:
