@@ -68,7 +68,13 @@ class LlamaRec:
         return self._recommender.recommend(history, top).items
 
     def recommend_many(self, histories: Sequence[Sequence[str]], top: int | None = None) -> list[list[Recommendation]]:
-        """Return the best items for each of several histories, which are ranked together; see `recommend`."""
+        """Return the best items for each of several histories, which are ranked together where that is faster.
+
+        Raises:
+            LlamaRecError: As `recommend`; before anything is ranked, if no entry of one of the histories is known.
+        """
+        for history in histories:
+            self._recommender.known(history)
         lists: list[list[Recommendation]] = []
         for found in self._recommender.recommend_many(histories, top):
             if isinstance(found, HistoryError):

@@ -138,8 +138,8 @@ def tiny_gpt2() -> GPT2LMHeadModel:
     return GPT2LMHeadModel(GPT2Config(vocab_size=258, n_positions=4096, n_embd=64, n_layer=2, n_head=4)).eval()
 
 
-def tiny_mistral(window: int) -> MistralForCausalLM:
-    """A random Mistral whose attention sees only so many tokens back."""
+def tiny_mistral(window: int | None) -> MistralForCausalLM:
+    """A random Mistral whose attention sees only so many tokens back; all of them with None."""
     torch.manual_seed(0)
     config = MistralConfig(
         vocab_size=258,

@@ -73,6 +73,8 @@ def recommend_file(
         if path != STANDARD and path.suffix not in _FORMS:
             raise UsageError(f"{path} must end in {', '.join(_FORMS)}.", "Or give - for JSON lines on stdin or stdout.")
     check_source(source)
+    if resume and source == STANDARD:
+        raise UsageError("--resume needs an input in a file, to be read again.", "Give --input FILE.")
     partial = output.with_name(output.name + ".partial")
     if output == STANDARD:
         if resume:

@@ -12,7 +12,7 @@ from llamarec_cli.data.splits import Sequences
 from llamarec_cli.data.titles import Match, TitleIndex
 from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
 from llamarec_cli.pipeline.both_stages import load_both_stages
-from llamarec_cli.pipeline.context import Context, best_device
+from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.rankers import ranker_name
 from llamarec_cli.pipeline.recommendations import Recommendation, Recommendations
 from llamarec_cli.pipeline.starter import STARTER_DATASET
@@ -25,7 +25,7 @@ from llamarec_cli.ranking.strategies import Strategy
 from llamarec_cli.retrieval.candidates import Candidates, retrieve
 
 DEFAULT_TOP = 10
-# Users of a file that are ranked together, where that is faster.
+# Users that are ranked together, where that is faster.
 _USERS_AT_ONCE = 64
 
 
@@ -142,7 +142,7 @@ class Recommender:
     def recommend_many(
         self, histories: Sequence[Sequence[str]], top: int | None = None
     ) -> list[Recommendations | HistoryError]:
-        """Recommend for several histories together, which takes less time than for one after another.
+        """Recommend for several histories, together where that takes less time; see `recommend`.
 
         Args:
             histories: Titles or raw ids, oldest first.
@@ -154,7 +154,15 @@ class Recommender:
         Raises:
             UsageError: `top` is out of range.
         """
-        length = self.length(top)
+        length, at_once = self.length(top), self.users_at_once
+        found: list[Recommendations | HistoryError] = []
+        for begin in range(0, len(histories), at_once):
+            found += self._recommend_together(histories[begin : begin + at_once], length)
+        return found
+
+    def _recommend_together(
+        self, histories: Sequence[Sequence[str]], length: int
+    ) -> list[Recommendations | HistoryError]:
         matched = [self._matches(history) for history in histories]
         known = [_items_of(matches) for matches in matched]
         asked = [items for items in known if len(items)]
@@ -169,9 +177,23 @@ class Recommender:
 
     @property
     def users_at_once(self) -> int:
-        """How many users are best ranked together: several, unless a language model reads each of them on a CPU."""
-        reads = self._instead is not None or self.ranker.source.model in self.fusion.coefficients
-        return 1 if reads and best_device().type == "cpu" else _USERS_AT_ONCE
+        """How many users are ranked together: several, unless a language model reads one after another."""
+        scorer = self._instead
+        if scorer is None and self.ranker.source.model in self.fusion.coefficients:
+            scorer = self.ranker.source.scorer
+        return _USERS_AT_ONCE if scorer is None or scorer.ranks_together else 1
+
+    def known(self, history: Sequence[str]) -> npt.NDArray[np.int32]:
+        """Return the items of a history that are known.
+
+        Raises:
+            HistoryError: None is.
+        """
+        matches = self._matches(history)
+        items = _items_of(matches)
+        if not len(items):
+            raise self._none_known(matches)
+        return items
 
     def retrieve(self, history: Sequence[str], k: int) -> list[Recommendation]:
         """Return the first stage's candidates, best first; probabilities are over these alone.
@@ -183,7 +205,7 @@ class Recommender:
         Raises:
             LlamaRecError: No entry of the history is known, or it holds every item.
         """
-        items = self._known(history)
+        items = self.known(history)
         candidates = self._retrieve([items], k)
         pool = candidates.items_SK[0][candidates.items_SK[0] > 0]
         if not len(pool):
@@ -202,7 +224,7 @@ class Recommender:
         """
         if not candidates:
             raise LlamaRecError("There are no candidates to rank.", "Give at least one title or item id.")
-        items = self._known(history)
+        items = self.known(history)
         found = [self.index.find(candidate) for candidate in candidates]
         if unknown := [match.given for match in found if match.item is None]:
             raise LlamaRecError(f"{self.dataset} does not know the candidate {unknown[0]!r}.", "Leave it out.")
@@ -213,14 +235,6 @@ class Recommender:
 
     def _matches(self, history: Sequence[str]) -> list[Match]:
         return [self.index.find(entry) for entry in history]
-
-    def _known(self, history: Sequence[str]) -> npt.NDArray[np.int32]:
-        """Return the items of a history of which at least one is known."""
-        matches = self._matches(history)
-        items = _items_of(matches)
-        if not len(items):
-            raise self._none_known(matches)
-        return items
 
     def _retrieve(self, histories: Sequence[npt.NDArray[np.int32]], k: int) -> Candidates:
         offsets = np.cumsum([0, *map(len, histories)])

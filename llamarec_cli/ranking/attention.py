@@ -5,7 +5,7 @@ prompt of 660 tokens takes the kernel 6 ms a layer, and the blocks 4. A block of
 end alone, so that about half of the products, which causality forbids, are never computed.
 
 Prompts of different lengths lie one behind the other, and none is padded; `prompt_lengths`, an argument of the forward
-pass that transformers hands on, tells where each ends.
+pass that transformers hands on, tells where each ends. A GPU computes them in one kernel for sequences of any lengths.
 
 Registered with transformers under `OWN`, so that any architecture that asks it for attention may use this.
 
@@ -15,6 +15,7 @@ Shapes: B prompts, H heads, G heads of keys and values (H is a multiple), L quer
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -60,8 +61,9 @@ def attend_in_blocks(
     before = total - length
     query = (query_BHLD * scaling).reshape(prompts, groups, heads // groups, length, width)
     key = key_BGTD.transpose(2, 3)
-    output = torch.empty(prompts, length, groups, heads // groups, width, dtype=query.dtype, device=query.device)
-    later_RR = torch.full((_ROWS, _ROWS), -torch.inf, dtype=query.dtype, device=query.device).triu(1)
+    # Some architectures have values of another width than keys.
+    output = torch.empty(prompts, length, groups, heads // groups, value_BGTD.shape[3], dtype=query.dtype)
+    later_RR = torch.full((_ROWS, _ROWS), -torch.inf, dtype=query.dtype).triu(1)
     # Blocks end where the number of keys is a multiple of their size, which vector instructions divide evenly.
     ends = [*range(_ROWS - before % _ROWS, length, _ROWS), length]
     for begin, end in pairwise([0, *ends]):
@@ -73,9 +75,23 @@ def attend_in_blocks(
         if mask_BLT is not None:
             scores += mask_BLT[:, None, None, begin:end, :seen]
         weights = torch.softmax(scores, dim=-1).view(prompts, groups, -1, seen)
-        blended = (weights @ value_BGTD[:, :, :seen]).view(prompts, groups, -1, rows, width)
+        blended = (weights @ value_BGTD[:, :, :seen]).view(prompts, groups, -1, rows, value_BGTD.shape[3])
         output[:, begin:end] = blended.permute(0, 3, 1, 2, 4)
-    return output.view(prompts, length, heads, width)
+    return output.view(prompts, length, heads, -1)
+
+
+@dataclass
+class PromptLengths:
+    """How many tokens each of the prompts has that lie behind each other in one forward pass, all of them new.
+
+    Attributes:
+        tokens: Of each.
+        seen: Whether attention was told of them. Were it not, prompts would see each other, and nothing else would
+            tell.
+    """
+
+    tokens: list[int]
+    seen: bool = False
 
 
 def _attention(
@@ -85,18 +101,47 @@ def _attention(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    prompt_lengths: Sequence[int] | None = None,
+    prompt_lengths: PromptLengths | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers calls."""
+    """Return the attention's output, B x L x H x D, and no weights, as transformers wants it.
+
+    With `prompt_lengths`, B is 1, nothing is known from before, and causality is the only mask.
+    """
     if prompt_lengths is None:
         return _attend(module, query, key, value, attention_mask, **options), None
-    parts: list[Tensor] = []
-    for begin, end in pairwise(accumulate(prompt_lengths, initial=0)):
-        own = slice(begin, end)
-        mask = None if attention_mask is None else attention_mask[..., own, own]
-        parts.append(_attend(module, query[:, :, own], key[:, :, own], value[:, :, own], mask, **options))
-    return torch.cat(parts, dim=1), None
+    assert attention_mask is None
+    assert query.shape[2] == key.shape[2] == sum(prompt_lengths.tokens)
+    prompt_lengths.seen = True
+    if query.device.type == "cuda" and query.dtype in (torch.bfloat16, torch.float16):
+        return attend_by_one_kernel(query, key, value, prompt_lengths.tokens, options.get("scaling")), None
+    parts = zip(*(torch.split(tensor, prompt_lengths.tokens, dim=2) for tensor in (query, key, value)), strict=True)
+    return torch.cat([_attend(module, q, k, v, None, **options) for q, k, v in parts], dim=1), None
+
+
+def attend_by_one_kernel(
+    query_1HLD: Tensor, key_1GLD: Tensor, value_1GLD: Tensor, lengths: Sequence[int], scaling: float | None
+) -> Tensor:
+    """Return the attention's output, 1 x L x H x D, of prompts behind each other, by torch's kernel for a GPU.
+
+    Args:
+        query_1HLD: Queries, in 16 bits.
+        key_1GLD: Keys.
+        value_1GLD: Values.
+        lengths: Tokens of each prompt.
+        scaling: What the scores are multiplied by; the root of 1/D by default.
+    """
+    from torch.nn.attention.varlen import varlen_attn
+
+    ends = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=query_1HLD.device)
+    query, key, value = (tensor[0].transpose(0, 1).contiguous() for tensor in (query_1HLD, key_1GLD, value_1GLD))
+    longest = max(lengths)
+    causal = (-1, 0)
+    output = varlen_attn(
+        query, key, value, ends, ends, longest, longest, scale=scaling, window_size=causal, enable_gqa=True
+    )
+    assert isinstance(output, Tensor)  # without the auxiliary results that were not asked for
+    return output.unsqueeze(0)
 
 
 def _attend(

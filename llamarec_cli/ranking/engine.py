@@ -42,9 +42,11 @@ class CandidateScorer(ABC):
 
     Attributes:
         prefixes: What is kept of histories; None where nothing ever is.
+        ranks_together: Whether several users take less time together than one after another.
     """
 
     prefixes: PrefixCache | None = None
+    ranks_together = False
 
     @abstractmethod
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
@@ -152,6 +154,7 @@ class RankingEngine(CandidateScorer):
         self.model = model
         self.encoder = encoder
         self.prefixes: PrefixCache = PrefixCache(transformer_of(model), model.device, prefix_bytes)
+        self.ranks_together = model.device.type != "cpu"
 
     @torch.inference_mode()
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
@@ -181,8 +184,8 @@ class RankingEngine(CandidateScorer):
 
         In a batch nothing that is known of histories is used.
         """
-        alone = self.model.device.type == "cpu" or len(examples) == 1
-        return super().rank_many(examples) if alone else self.rank_in_batches(examples)
+        together = self.ranks_together and len(examples) > 1
+        return self.rank_in_batches(examples) if together else super().rank_many(examples)
 
     @torch.inference_mode()
     def rank_in_batches(
@@ -192,7 +195,7 @@ class RankingEngine(CandidateScorer):
 
         Args:
             examples: Histories and candidates.
-            tokens: Most tokens of a batch, padding included.
+            tokens: Most tokens of a batch.
         """
         prompts = [self.encoder.encode(one.history.tolist(), one.candidates.tolist()) for one in examples]
         for batch in group_by_length([len(prompt) for prompt in prompts], tokens):

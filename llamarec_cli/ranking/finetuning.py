@@ -195,7 +195,7 @@ class _Run:
         self.optimiser.zero_grad(set_to_none=True)
         prompts = [encode_example(self.encoder, example) for example in self.processes.share(batch)]
         lengths = [len(prompt.ids) for prompt in prompts]
-        # A CPU saves no time by a batch, and loses some by padding.
+        # A CPU saves no time by a batch.
         on_cpu = self.model.device.type == "cpu"
         share_of_loss = 0.0
         for group in group_by_length(lengths, 1 if on_cpu else self.config.tokens_a_pass):

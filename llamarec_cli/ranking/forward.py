@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llamarec_cli.ranking.attention import OWN
+from llamarec_cli.ranking.attention import OWN, PromptLengths
 
-# Architectures whose layers hand on to attention what they themselves do not know. Any other is padded: one that did
-# not hand it on would let prompts see each other, and nothing would tell.
+# Architectures whose layers hand on to attention what they themselves do not know. Any other is padded.
 _WITHOUT_PADDING = ("llama", "mistral", "qwen2")
 
 
@@ -38,8 +37,7 @@ def hidden_states(model: Any, prompts: Sequence[Sequence[int]]) -> list[Tensor]:
         model: A transformers causal language model; its transformer is found under `base_model_prefix`.
         prompts: Token ids of each; none is empty.
     """
-    config = model.config
-    if len(prompts) > 1 and config._attn_implementation == OWN and config.model_type in _WITHOUT_PADDING:
+    if len(prompts) > 1 and _needs_no_padding(model.config):
         return _behind_each_other(model, prompts)
     longest = max(map(len, prompts))
     # Causal attention never looks to the right, so what the padding holds does not matter.
@@ -48,10 +46,16 @@ def hidden_states(model: Any, prompts: Sequence[Sequence[int]]) -> list[Tensor]:
     return [hidden_LD[: len(prompt)] for hidden_LD, prompt in zip(hidden_BLD, prompts, strict=True)]
 
 
+def _needs_no_padding(config: Any) -> bool:
+    # A window is a mask over all tokens of a pass, larger than what padding would cost.
+    windowed = getattr(config, "sliding_window", None) is not None
+    return config._attn_implementation == OWN and config.model_type in _WITHOUT_PADDING and not windowed
+
+
 def _behind_each_other(model: Any, prompts: Sequence[Sequence[int]]) -> list[Tensor]:
-    lengths = [len(prompt) for prompt in prompts]
+    lengths = PromptLengths([len(prompt) for prompt in prompts])
     ids = torch.tensor([[token for prompt in prompts for token in prompt]], device=model.device)
-    positions = torch.tensor([[place for length in lengths for place in range(length)]], device=model.device)
+    positions = torch.tensor([[place for length in lengths.tokens for place in range(length)]], device=model.device)
     hidden = transformer_of(model)(
         input_ids=ids,
         position_ids=positions,
@@ -60,14 +64,16 @@ def _behind_each_other(model: Any, prompts: Sequence[Sequence[int]]) -> list[Ten
         prompt_lengths=lengths,
         use_cache=False,
     ).last_hidden_state[0]
-    return list(torch.split(hidden, lengths))
+    if not lengths.seen:
+        raise RuntimeError(f"{model.config.model_type} does not tell attention where prompts end")
+    return list(torch.split(hidden, lengths.tokens))
 
 
 def group_by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
-    """Divide prompts into forward passes that hold at most so many tokens, padding included.
+    """Divide prompts into forward passes that hold at most so many tokens, as if each were as long as the longest.
 
-    Prompts of like lengths come together, so that little is padded; the longest come first, so that a budget that is
-    too large for the memory is noticed at once.
+    Prompts of like lengths come together, so that little is padded where an architecture needs padding; the longest
+    come first, so that a budget that is too large for the memory is noticed at once.
 
     Args:
         lengths: Tokens of each prompt.

@@ -1,4 +1,4 @@
-"""The ranker's loss, at the answer only (paper, section 3.2.2), and how prompts are put together in forward passes.
+"""The ranker's loss, at the answer only (paper, section 3.2.2).
 
 The answer is the true item's index letter and the end-of-sequence token. Only the hidden states at those two
 positions meet the output head, so full logits over the prompt never exist.
@@ -53,12 +53,12 @@ def answer_loss(
         letters_alone: Whether only the candidates' letters compete, and the end of the sequence does not count.
     """
     end = encoder.tokenizer.eos_token_id
-    hidden_LD = hidden_states(model, [prompt.ids for prompt in prompts])
+    of_each = hidden_states(model, [prompt.ids for prompt in prompts])
     # The last token of the prompt predicts the letter, the letter predicts the end of the sequence.
-    hidden_BD = torch.stack([one_LD[-2] for one_LD in hidden_LD])
+    hidden_BD = torch.stack([hidden_LD[-2] for hidden_LD in of_each])
     if letters_alone:
         return _letter_loss(model, encoder, hidden_BD, prompts)
-    hidden_2BD = torch.cat([hidden_BD, torch.stack([one_LD[-1] for one_LD in hidden_LD])])
+    hidden_2BD = torch.cat([hidden_BD, torch.stack([hidden_LD[-1] for hidden_LD in of_each])])
     targets_2B = torch.tensor([prompt.ids[-1] for prompt in prompts] + [end] * len(prompts), device=model.device)
     logits_2BV = hidden_2BD @ head_of(model).to(hidden_2BD.dtype).T
     return torch.nn.functional.cross_entropy(logits_2BV.float(), targets_2B, reduction="sum") / 2

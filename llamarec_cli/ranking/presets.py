@@ -29,8 +29,8 @@ class RankerConfig:
         warmup_steps: Steps over which the learning rate rises from 0; it then stays, while the official code lets it
             fall to 0 by the end of the epoch, which a run that may stop at any time does not know.
         batch_size: Prompts a step; the paper's code uses 16 for ml-100k and 12 otherwise.
-        tokens_a_pass: Tokens of one forward pass on CUDA, padding included; a batch takes as many passes as it needs,
-            to the same gradient, and fewer tokens need less memory. On a CPU a pass is one prompt.
+        tokens_a_pass: Most tokens of one forward pass on CUDA; a batch takes as many passes as it needs, to the same
+            gradient, and fewer tokens need less memory. On a CPU a pass is one prompt.
         checkpointing: Whether each layer is computed again in the backward pass instead of kept from the forward
             pass: one more forward pass of time, in a fraction of the memory.
         epochs: Passes over all examples.

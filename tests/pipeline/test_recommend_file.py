@@ -194,6 +194,7 @@ def test_records_are_read_as_they_are_wanted(context: Context, tmp_path: Path, m
         ("users.xls", "recs.jsonl", {}, "must end in"),
         ("users.jsonl", "there.jsonl", {}, "there already"),
         ("users.jsonl", "-", {"resume": True}, "needs an output"),
+        ("-", "recs.jsonl", {"resume": True}, "needs an input"),
         ("users.jsonl", "recs.jsonl", {"top": 99}, "--top must be"),
         ("other.csv", "recs.jsonl", {}, "no column called history"),
         ("broken.parquet", "recs.jsonl", {}, "cannot be read as Parquet"),
@@ -212,7 +213,7 @@ def test_mistakes_are_sentences(
     (tmp_path / "garbage.jsonl.partial").write_text("garbage\n")
     target = Path(output) if output == "-" else tmp_path / output
     with pytest.raises(LlamaRecError, match=sentence):
-        run(context, tmp_path / source, target, **options)
+        run(context, Path(source) if source == "-" else tmp_path / source, target, **options)
     assert (tmp_path / "there.jsonl").read_text() == "precious\n"
 
 

@@ -12,8 +12,10 @@ from llamarec_cli.ranking.forward import group_by_length, hidden_states, transfo
 MODELS = {
     "llama": tiny_llama,
     "qwen2": tiny_qwen2,
-    "mistral": lambda: tiny_mistral(window=16),
-    "gpt2": tiny_gpt2,  # padded, since its layers may keep to themselves what they do not know
+    "mistral": lambda: tiny_mistral(window=None),
+    # These two are padded: a window is a mask, and other layers may keep to themselves what they do not know.
+    "mistral with a window": lambda: tiny_mistral(window=16),
+    "gpt2": tiny_gpt2,
 }
 LENGTHS = (70, 3, 129, 40, 1)
 
@@ -49,6 +51,20 @@ def test_no_padding_is_computed(name: str) -> None:
     computed_tokens(model, seen)
     hidden_states(model, prompts())
     assert seen == [sum(LENGTHS)]
+
+
+@torch.no_grad()
+def test_layers_that_keep_the_lengths_to_themselves_are_noticed() -> None:
+    model = tiny_llama()
+    use_own_attention(model)
+    for layer in model.model.layers:
+
+        def forgetful(whole: Any = layer.self_attn.forward, **options: Any) -> Any:
+            return whole(**{name: value for name, value in options.items() if name != "prompt_lengths"})
+
+        layer.self_attn.forward = forgetful
+    with pytest.raises(RuntimeError, match="where prompts end"):
+        hidden_states(model, prompts())
 
 
 @torch.no_grad()
