@@ -1,6 +1,9 @@
 import errno
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -208,6 +211,43 @@ def test_a_replacement_that_was_killed_between_its_renames_is_undone(store: Stor
     assert "games" not in store
     make(store, "other")
     assert (store.open("games").path / "model.safetensors").read_bytes() == b"tensors"
+
+
+DYING = """
+import os, shutil, signal, sys
+from pathlib import Path
+from test_registry import Store, make
+
+steps = int(sys.argv[2])
+
+def counted(step):
+    def dies(*arguments, **options):
+        global steps
+        if steps == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        steps -= 1
+        return step(*arguments, **options)
+    return dies
+
+Path.rename, shutil.rmtree = counted(Path.rename), counted(shutil.rmtree)
+make(Store(Path(sys.argv[1])), "games", b"new", replace=True)
+"""
+
+
+@pytest.mark.parametrize(("steps", "content"), [(0, b"old"), (1, b"old"), (2, b"new"), (3, b"new")])
+def test_killed_at_any_step_of_a_replacement_the_store_holds_the_old_or_the_new(
+    store: Store, steps: int, content: bytes
+) -> None:
+    make(store, "games", b"old")
+    here = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent), str(here.parents[1])])}
+    process = subprocess.run([sys.executable, "-c", DYING, str(store.home), str(steps)], env=environment, check=False)
+    assert process.returncode == -signal.SIGKILL
+    assert (store.open("games").path / "model.safetensors").read_bytes() == content
+    assert store.verify("games") == []
+    make(store, "games", b"newer", replace=True)
+    assert (store.open("games").path / "model.safetensors").read_bytes() == b"newer"
+    assert not left_overs(store)
 
 
 def test_another_kind_is_not_replaced(store: Store) -> None:
