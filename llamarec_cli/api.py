@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from llamarec_cli.errors import HistoryError
 from llamarec_cli.pipeline.context import Context
-from llamarec_cli.pipeline.recommendations import Recommendation
+from llamarec_cli.pipeline.recommendations import Recommendation, Recommendations
 from llamarec_cli.pipeline.recommender import Recommender
 from llamarec_cli.store.home import default_home
 from llamarec_cli.store.registry import Store
@@ -59,13 +60,13 @@ class LlamaRec:
         """Return the best items for one history, best first.
 
         Args:
-            history: Titles or item ids, oldest first.
+            history: Titles or item ids, oldest first; what is not known is left out, with a warning.
             top: Length of the list; 10, or all candidates where these are fewer.
 
         Raises:
             LlamaRecError: No entry of the history is known.
         """
-        return self._recommender.recommend(history, top).items
+        return self._told(self._recommender.recommend(_checked(history), top)).items
 
     def recommend_many(self, histories: Sequence[Sequence[str]], top: int | None = None) -> list[list[Recommendation]]:
         """Return the best items for each of several histories, which are ranked together where that is faster.
@@ -74,12 +75,12 @@ class LlamaRec:
             LlamaRecError: As `recommend`; before anything is ranked, if no entry of one of the histories is known.
         """
         for history in histories:
-            self._recommender.known(history)
+            self._recommender.known(_checked(history))
         lists: list[list[Recommendation]] = []
         for found in self._recommender.recommend_many(histories, top):
             if isinstance(found, HistoryError):
                 raise found
-            lists.append(found.items)
+            lists.append(self._told(found).items)
         return lists
 
     def rank(self, history: Sequence[str], candidates: Sequence[str]) -> list[Recommendation]:
@@ -92,7 +93,7 @@ class LlamaRec:
         Raises:
             LlamaRecError: No entry of the history, or one of the candidates, is not known.
         """
-        return self._recommender.rank(history, candidates)
+        return self._recommender.rank(_checked(history), _checked(candidates))
 
     def retrieve(self, history: Sequence[str], k: int = 20) -> list[Recommendation]:
         """Return the first stage's candidates, best first; their probabilities are over these alone.
@@ -104,4 +105,17 @@ class LlamaRec:
         Raises:
             LlamaRecError: No entry of the history is known.
         """
-        return self._recommender.retrieve(history, k)
+        return self._recommender.retrieve(_checked(history), k)
+
+    def _told(self, found: Recommendations) -> Recommendations:
+        """Warn of entries of a history that are not known and were left out."""
+        for entry in found.unknown:
+            warnings.warn(f"{entry!r} is not known and is left out.", stacklevel=3)
+        return found
+
+
+def _checked(titles: Sequence[str]) -> Sequence[str]:
+    """Return what was given, unless it is one title, which Python would take for a list of its letters."""
+    if isinstance(titles, str):
+        raise TypeError(f"a list of titles or item ids is asked for, not {titles!r} alone")
+    return titles

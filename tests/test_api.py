@@ -50,6 +50,13 @@ def test_batches_homes_and_mistakes(trained: Store) -> None:
     with pytest.raises(LlamaRecError, match="knows none"):
         rec.recommend_many([["7"], ["zzz"]])
     assert rec.recommend_many([]) == []
+    assert rec.recommend([7]) == rec.recommend(["7"])  # type: ignore[list-item]
+    with pytest.warns(UserWarning, match="'zzz' is not known"):
+        assert rec.recommend(["7", "zzz"]) == rec.recommend(["7"])
+    with pytest.raises(TypeError, match="not '50' alone"):
+        rec.recommend("50")
+    with pytest.raises(LlamaRecError, match="at least 1"):
+        rec.retrieve(["7"], k=0)
     with pytest.raises(LlamaRecError, match="does not know the candidate"):
         rec.rank(["5"], ["zzz"])
     with pytest.raises(LlamaRecError, match="no candidates"):

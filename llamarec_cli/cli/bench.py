@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llamarec_cli.cli import console, names
-from llamarec_cli.cli.options import PrecisionOption
+from llamarec_cli.cli.options import PrecisionOption, need_folder_of
 from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.errors import UsageError
 
@@ -60,12 +60,15 @@ def _latency(
 
     20 items of history, 20 candidates, made-up titles. Generation runs to its limit, all titles together.
     """
-    from llamarec_cli.evaluation.latency import describe_latency, plot_latency
+    from llamarec_cli.evaluation.latency import check_plotting, describe_latency, plot_latency
     from llamarec_cli.pipeline.bench_latency import bench_latency
     from llamarec_cli.ranking.inference import parse_precision
 
     if plot is not None and plot.suffix not in (".png", ".svg"):
         raise UsageError(f"{plot} must end in .png or .svg.", "Change --plot.")
+    if plot is not None:
+        need_folder_of(plot, "--plot")
+        check_plotting()
     if not all(length.strip().isdigit() for length in lengths.split(",")):
         raise UsageError(f"--lengths must be numbers, as in 5,10,20, not {lengths}.", "llamarec bench latency --help")
     computed_in = parse_precision(precision)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llamarec_cli.cli import console, names
-from llamarec_cli.cli.options import PrecisionOption, StrategyOption
+from llamarec_cli.cli.options import PrecisionOption, StrategyOption, need_folder_of
 from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.errors import UsageError
 
@@ -38,7 +38,9 @@ def _evaluate(
         str | None, typer.Option(help="Checkpoint; DATASET/smollm2-135m if there is one.", autocompletion=names.rankers)
     ] = None,
     compare: Annotated[list[str] | None, typer.Option(help="A model to compare; give the option twice.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Write the tables to a file: .md, .csv or .tex.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the two tables of metrics to a file: .md, .csv or .tex.")
+    ] = None,
     strategy: StrategyOption = None,
     sample: Annotated[int | None, typer.Option(min=1, help="Users that --strategy ranks; 100 by default.")] = None,
     precision: PrecisionOption = None,
@@ -75,6 +77,7 @@ def _evaluate(
         if output.suffix not in endings:
             raise UsageError(f"{output} must end in {', '.join(endings)}.", "Change --output.")
         form = TableFormat(output.suffix[1:])
+        need_folder_of(output, "--output")
     with pipeline_context() as context:
         result = evaluate(context, dataset, ranker=ranker, compare=(compare[0], compare[1]) if compare else None)
     if output is not None and form is not None:
@@ -88,6 +91,7 @@ def _evaluate(
                 "users": result.users,
                 "valid_users": result.valid_users,
                 "models": {model: result.metrics(model) for model in result.runs},
+                "merged": result.merged(),
                 "comparison": asdict(comparison) if comparison else None,
                 "ablation": asdict(result.ablation) if result.ablation else None,
                 "reported": result.reported,
@@ -96,6 +100,8 @@ def _evaluate(
         return
     _show_table(result.all_table)
     _show_table(result.valid_table)
+    for model, names_of_runs in result.merged().items():
+        console.print_lines(f"{model} is the mean of {', '.join(names_of_runs)}, which differ in their seed alone.")
     if result.reported:
         _show_reported(result)
     if result.comparison:

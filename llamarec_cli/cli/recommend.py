@@ -74,6 +74,8 @@ def _recommend(
         raise UsageError("--output is missing.", "Give --output FILE, or --output - for stdout.")
     if source is None and (output is not None or resume or replace):
         raise UsageError("--output, --resume and --replace are about --input.", "llamarec recommend --help")
+    if resume and replace:
+        raise UsageError("--resume and --replace do not go together.", "Give the one that is meant.")
     # Before torch is loaded, which takes seconds.
     entries = [] if history is None else parse_history(*read_text(history))
 

@@ -28,7 +28,7 @@ _Config = Annotated[Path | None, typer.Option("--config", help="TOML file with h
 _Seed = Annotated[int | None, typer.Option("--seed", help="Seed of initialisation, order and dropout.")]
 _Minutes = Annotated[
     float | None,
-    typer.Option("--max-minutes", min=0.0, help="Stop training after so long; the last validation comes on top."),
+    typer.Option("--max-minutes", min=0.0, help="Stop training at the first validation after so long."),
 ]
 _Replace = Annotated[bool, typer.Option("--replace", help="Overwrite a checkpoint of that name.")]
 _NoAuto = Annotated[bool, typer.Option("--no-auto", help="Refuse missing steps instead of taking them.")]
@@ -259,7 +259,7 @@ def _ranker(
     )
     if fusion["chosen"] == "retriever":
         console.warn(
-            "Nothing beat the retriever by more than chance, so recommendations keep its order "
+            "Nothing beat the retriever by more than chance (2.4 standard errors), so recommendations keep its order "
             "(--no-fusion shows the language model's)."
         )
 

@@ -6,6 +6,7 @@ registry carries and that the starter is trained on.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from llamarec_cli.errors import UsageError, nearest
@@ -173,8 +174,12 @@ def difference_from_reference(name: str, users: int, items: int) -> str | None:
     )
 
 
-def catalogue_row(name: str) -> CatalogueRow:
+def catalogue_row(name: str, own: Collection[str] = ()) -> CatalogueRow:
     """Look a data set up by name.
+
+    Args:
+        name: The name.
+        own: Data sets of the user's own, which the sentence may suggest.
 
     Raises:
         UsageError: No such name; the sentence suggests the nearest.
@@ -183,6 +188,6 @@ def catalogue_row(name: str) -> CatalogueRow:
         return CATALOGUE[name]
     except KeyError:
         raise UsageError(
-            f"There is no data set called {name}: {nearest(name, CATALOGUE)}",
+            f"There is no data set called {name}: {nearest(name, [*CATALOGUE, *own])}",
             "For one of your own: llamarec prepare NAME --interactions FILE",
         ) from None

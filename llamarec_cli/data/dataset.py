@@ -114,7 +114,9 @@ def prepare(log: RawLog, *, min_count: int = DEFAULT_MIN_COUNT) -> PreparedData:
         raise LlamaRecError(
             f"Nothing is left of {log.interactions.height:,} interactions: {titled.height:,} have a titled item, and "
             f"none of their users and items appears {min_count} times.",
-            "Check that item ids agree between interactions and titles."
+            "Check the file and what its filters leave."
+            if log.interactions.is_empty()
+            else "Check that item ids agree between interactions and titles."
             if titled.is_empty()
             else f"Prepare a larger log, or lower the {min_count} with --min-count.",
         )

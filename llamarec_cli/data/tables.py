@@ -29,7 +29,8 @@ class TableOptions:
         item_column: Of the interactions and of the items.
         time_column: Of the interactions; where there is none, the file's order is the order.
         rating_column: Of the interactions.
-        title_column: Of the items; several may be joined, as in `{title} by {brand}`.
+        title_column: Of the items; several may be joined, as in `{title} by {brand}`. Where another is
+            missing the title itself stands alone: the column with a usual name for titles, else the first.
         min_rating: Interactions rated lower are dropped.
         deduplicate: Whether a user's later interactions with the same item are dropped.
         strict: Whether the first bad row is an error.
@@ -132,7 +133,8 @@ def _clean(
     if bad.height and bad.height == rows.height:
         raise LlamaRecError(
             f"No row of {table.path} can be used; the first, {report.examples[0]}.",
-            "Mend the column, or name another one; llamarec prepare --help lists the options.",
+            "Mend the column, or name another one, as llamarec prepare --help tells; times are numbers, or text such "
+            "as 2024-12-31 10:00.",
         )
     rows = rows.drop_nulls(checked)
     if options.min_rating is not None:
@@ -162,8 +164,13 @@ def _titles(table: Table, item_column: str | None, options: TableOptions) -> pl.
                 'Write it as in "{title} by {brand}".',
             )
         columns = {part: table.column("title", part, "--title-column") for part in parts}
-        texts = [_text(column).fill_null("") for column in columns.values()]
-        title = pl.format(re.sub(r"\{[^{}]+\}", "{}", template), *texts)
+        texts = [_text(column) for column in columns.values()]
+        usual = table.find("title", None, "--title-column")
+        alone = _text(usual if usual is not None and usual in columns.values() else columns[parts[0]])
+        # Null where one of them is missing: then the title itself stands alone, and without it there is none.
+        title: pl.Expr = pl.when(alone.is_not_null()).then(
+            pl.coalesce(pl.format(re.sub(r"\{[^{}]+\}", "{}", template), *texts), alone)
+        )
         needed = list(columns.values())
     else:
         column = table.column("title", options.title_column, "--title-column")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from llamarec_cli.errors import LlamaRecError
@@ -59,6 +60,12 @@ def describe_latency(points: Sequence[LatencyPoint]) -> list[str]:
     return said
 
 
+def check_plotting() -> None:
+    """Raise a `LlamaRecError` if what draws is not installed; to be asked before minutes of measuring."""
+    if find_spec("matplotlib") is None:
+        raise LlamaRecError("--plot draws with matplotlib, which is not installed.", "python -m pip install matplotlib")
+
+
 def plot_latency(points: Sequence[LatencyPoint], caption: str, path: Path) -> None:
     """Draw latency against title length, once on a linear and once on a logarithmic scale.
 
@@ -67,15 +74,9 @@ def plot_latency(points: Sequence[LatencyPoint], caption: str, path: Path) -> No
         caption: What they were measured on.
         path: PNG or SVG, by its ending.
 
-    Raises:
-        LlamaRecError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise LlamaRecError(
-            "--plot draws with matplotlib, which is not installed.", "python -m pip install matplotlib"
-        ) from error
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, scale in zip(figure.subplots(1, 2), ("linear", "log"), strict=True):
         for strategy in dict.fromkeys(point.strategy for point in points):

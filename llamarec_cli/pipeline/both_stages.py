@@ -25,7 +25,7 @@ def load_both_stages(
     starter = is_starter(ranker) and ranker not in context.store
     if not starter and ranker not in context.store:
         if dataset not in context.store:
-            catalogue_row(dataset)  # raises if it is no data set at all
+            catalogue_row(dataset, context.store.names(Kind.DATASET))  # raises if it is no data set at all
         if ranker != ranker_name(dataset):
             context.store.open(ranker, Kind.RANKER)  # raises, naming the nearest
         raise LlamaRecError(

@@ -9,6 +9,7 @@ import torch
 
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.progress import Reporter, silent
+from llamarec_cli.store.manifest import Kind
 from llamarec_cli.store.registry import Store
 
 
@@ -41,6 +42,17 @@ class Context:
     def set_by(self, *tables: str) -> dict[str, str]:
         """Return where the settings of some tables came from, for manifests; what is not in it is a default."""
         return {key: source for key, source in self.sources.items() if key.split(".")[0] in tables}
+
+    def warn_of_stale(self, name: str) -> None:
+        """Warn of checkpoints that were made from what an artefact was before it was replaced."""
+        digest = self.store.open(name).manifest.digest
+        stale = [
+            one.manifest.name
+            for one in self.store.artefacts()
+            if one.manifest.kind is not Kind.EVALUATION and one.manifest.parents.get(name, digest) != digest
+        ]
+        if stale:
+            self.warn(f"{', '.join(stale)} were made from another {name}, and must be trained again to be used.")
 
     def take_step(self, missing: str, step: str) -> None:
         """Say that a missing step is taken, or refuse.

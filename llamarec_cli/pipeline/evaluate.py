@@ -57,6 +57,7 @@ class Evaluation:
         users: Number of users.
         valid_users: Users whose item the ranker's retriever found; without a ranker, the default retriever.
         runs: 1-based rank of each user's true item, by model and run; one run a seed.
+        checkpoints: Names of each model's runs.
         valid_runs: The same for the valid users; of the ranker's retriever, the one checkpoint that it stands on.
         valid: Indices of the valid users.
         all_table: The paper's Table 1.
@@ -70,6 +71,7 @@ class Evaluation:
     users: int
     valid_users: int
     runs: dict[str, list[Ranks]]
+    checkpoints: dict[str, list[str]]
     valid_runs: dict[str, list[Ranks]]
     valid: npt.NDArray[np.int64]
     all_table: MetricTable
@@ -77,6 +79,10 @@ class Evaluation:
     comparison: Comparison | None
     ablation: Ablation | None
     reported: Mapping[str, Mapping[str, float]]
+
+    def merged(self) -> dict[str, list[str]]:
+        """Return the checkpoints of each model that has several runs."""
+        return {model: names for model, names in self.checkpoints.items() if len(names) > 1}
 
     def metrics(self, model: str) -> dict[str, Any]:
         """Return the mean metrics of a model over all users and over the valid ones, and those of each run."""
@@ -118,8 +124,10 @@ def evaluate(
     found = {artefact.manifest.name: load_results(artefact)[Split.TEST] for artefact in retrievers}
     columns = _columns(retrievers, dataset)
     runs: dict[str, list[Ranks]] = {}
+    checkpoints: dict[str, list[str]] = {}
     for name, column in columns.items():
         runs.setdefault(column, []).append(found[name].ranks_S)
+        checkpoints.setdefault(column, []).append(name)
     ablation: Ablation | None = None
     if ranker is not None or wanted in context.store:
         artefact = open_ranker(context, wanted, data)
@@ -154,6 +162,7 @@ def evaluate(
         users=data.user_count,
         valid_users=len(valid),
         runs=runs,
+        checkpoints=checkpoints,
         valid_runs=valid_runs,
         valid=valid,
         all_table=metric_table(

@@ -110,6 +110,7 @@ def _keep(context: Context, name: str, data: PreparedData, config: dict[str, Any
         with context.store.stage(manifest, replace=replace) as folder:
             for path in fresh.iterdir():
                 path.rename(folder / path.name)
+        context.warn_of_stale(name)
 
 
 def warn_of_difference(context: Context, name: str, data: PreparedData) -> None:
@@ -121,7 +122,7 @@ def warn_of_difference(context: Context, name: str, data: PreparedData) -> None:
 def need_dataset(context: Context, name: str) -> tuple[PreparedData, Artefact]:
     """Load a prepared data set, preparing it first where it is missing."""
     if name not in context.store:
-        row = catalogue_row(name)
+        row = catalogue_row(name, context.store.names(Kind.DATASET))
         with context.store.making(name, context.say):
             if name not in context.store:
                 context.take_step(row.name, f"llamarec prepare {name}")

@@ -220,5 +220,6 @@ def _check_parent(child: Artefact, parent: Artefact) -> None:
         name, dataset = child.manifest.name, child.manifest.config["dataset"]
         raise LlamaRecError(
             f"{name} was trained with another {parent.manifest.name} than the store holds now.",
-            f"llamarec train ranker --dataset {dataset} --name {name} --replace",
+            f"llamarec train ranker --dataset {dataset} --name {name} --strategy {child.manifest.config['strategy']} "
+            "--replace",
         )

@@ -38,7 +38,9 @@ def recommend(
     recommender.length(top)
     for entry in history:
         _tell(context, recommender.index, recommender.index.find(entry))
-    return recommender.recommend(history, top)
+    found = recommender.recommend(history, top)
+    recommender.say_what_is_unnamed()
+    return found
 
 
 def _tell(context: Context, index: TitleIndex, match: Match) -> None:

@@ -75,14 +75,17 @@ def recommend_file(
     check_source(source)
     if resume and source == STANDARD:
         raise UsageError("--resume needs an input in a file, to be read again.", "Give --input FILE.")
+    if STANDARD not in (source, output) and output.exists() and source.samefile(output):
+        raise UsageError(f"{output} is the input as well.", "Give another --output.")
     partial = output.with_name(output.name + ".partial")
     if output == STANDARD:
         if resume:
             raise UsageError("--resume needs an output in a file.", "Give --output FILE.")
     else:
         if resume and output.exists() and not partial.exists():
-            context.say(f"{output} is complete: there is nothing to resume.")
-            return _count(output)
+            summary = _complete(output, source)
+            context.say(f"{output} is complete, a record for each of the input; --replace makes it anew.")
+            return summary
         _check_output(output, partial, resume=resume, replace=replace)
     recommender = load()
     recommender.length(top)
@@ -130,18 +133,36 @@ def _check_output(output: Path, partial: Path, *, resume: bool, replace: bool) -
         )
 
 
-def _count(output: Path) -> Summary:
-    """Count the records of a complete output, and those with an error."""
+def _complete(output: Path, source: Path) -> Summary:
+    """Count the records of a complete output, and those with an error, after checking that they are the input's.
+
+    Raises:
+        LlamaRecError: It holds something else.
+    """
+    try:
+        lines, errors = _lines_of(output)
+    except (ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
+        lines, errors = [], 0
+    if lines != [entry.line for entry in read_entries(source)]:
+        raise LlamaRecError(
+            f"{output} is there already and does not fit the input.",
+            "Give another --output, or --replace to overwrite it.",
+        )
+    return Summary(len(lines), errors)
+
+
+def _lines_of(output: Path) -> tuple[list[int], int]:
+    """Return which line of the input each record of an output is about, and how many hold an error."""
     if output.suffix == ".jsonl":
-        with output.open("rb") as records:
-            errors = ["error" in json.loads(record) for record in records]
-        return Summary(len(errors), sum(errors))
+        with output.open("rb") as stream:
+            records = [(record["line"], "error" in record) for record in map(json.loads, stream)]
+        return [line for line, _ in records], sum(error for _, error in records)
     if output.suffix == ".csv":
         table = pl.scan_csv(output, infer_schema=False, glob=False)
     else:
         table = pl.scan_parquet(output, glob=False)
-    users, errors = table.select(pl.len(), pl.col("error").count()).collect().row(0)
-    return Summary(users, errors)
+    columns = table.select(pl.col("line").cast(pl.Int64), pl.col("error")).collect()
+    return columns["line"].to_list(), columns["error"].count()
 
 
 def _run(
@@ -165,6 +186,7 @@ def _run(
             stream.write(json.dumps(record, default=str) + "\n")
             stream.flush()
             context.report(Progress("recommend", users, total, f"{errors} errors" if errors else ""))
+    recommender.say_what_is_unnamed()
     return Summary(users, errors)
 
 

@@ -21,7 +21,7 @@ from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.inference import Precision
 from llamarec_cli.ranking.prompt import MAX_CANDIDATES, MAX_HISTORY
 from llamarec_cli.ranking.signals import Array
-from llamarec_cli.ranking.strategies import Strategy
+from llamarec_cli.ranking.strategies import GenerateTitles, Strategy
 from llamarec_cli.retrieval.candidates import Candidates, retrieve
 
 DEFAULT_TOP = 10
@@ -59,6 +59,7 @@ class Recommender:
     ) -> None:
         if k is not None and not 1 <= k <= MAX_CANDIDATES:
             raise UsageError(f"--k must be between 1 and {MAX_CANDIDATES}, not {k}.", "llamarec recommend --help")
+        self._context = context
         self.dataset = dataset or STARTER_DATASET
         self.data, self.retriever, self.ranker = load_both_stages(
             context, self.dataset, ranker or ranker_name(self.dataset), precision
@@ -96,6 +97,14 @@ class Recommender:
             "coefficients": {str(signal): weight for signal, weight in self.fusion.coefficients.items()},
             **self._read_by,
         }
+
+    def say_what_is_unnamed(self) -> None:
+        """Warn of the candidates that a language model left out of the lists it generated."""
+        if isinstance(self._instead, GenerateTitles) and self._instead.unnamed:
+            self._context.warn(
+                f"{self._instead.unnamed:,} candidates were not in what the language model generated; they stand "
+                "behind the others, in the retriever's order."
+            )
 
     def load_for_file(self) -> None:
         """Load the language model now, if it counts, and let no user's list depend on the users before.
@@ -204,7 +213,10 @@ class Recommender:
 
         Raises:
             LlamaRecError: No entry of the history is known, or it holds every item.
+            UsageError: `k` is out of range.
         """
+        if k < 1:
+            raise UsageError(f"k must be at least 1, not {k}.", "Leave it out for 20.")
         items = self.known(history)
         candidates = self._retrieve([items], k)
         pool = candidates.items_SK[0][candidates.items_SK[0] > 0]
@@ -225,7 +237,7 @@ class Recommender:
         if not candidates:
             raise LlamaRecError("There are no candidates to rank.", "Give at least one title or item id.")
         items = self.known(history)
-        found = [self.index.find(candidate) for candidate in candidates]
+        found = self._matches(candidates)
         if unknown := [match.given for match in found if match.item is None]:
             raise LlamaRecError(f"{self.dataset} does not know the candidate {unknown[0]!r}.", "Leave it out.")
         pool = np.array([match.item for match in found], dtype=np.int32)
@@ -234,7 +246,7 @@ class Recommender:
         return self._listed(pool[order], scores[order])
 
     def _matches(self, history: Sequence[str]) -> list[Match]:
-        return [self.index.find(entry) for entry in history]
+        return [self.index.find(str(entry)) for entry in history]
 
     def _retrieve(self, histories: Sequence[npt.NDArray[np.int32]], k: int) -> Candidates:
         offsets = np.cumsum([0, *map(len, histories)])

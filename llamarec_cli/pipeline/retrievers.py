@@ -122,6 +122,7 @@ def keep_retriever(
     with context.store.stage(manifest, replace=replace) as folder:
         save_file(trained.state_dict(), folder / _WEIGHTS_FILE)
         save_arrays(_as_arrays(results), folder / _CANDIDATES_FILE)
+    context.warn_of_stale(name)
     return context.store.open(name, Kind.RETRIEVER)
 
 

@@ -106,11 +106,13 @@ class GenerateTitles(CandidateScorer):
 
     Attributes:
         unparsed: Lines generated so far that named no candidate.
+        unnamed: Candidates so far that were not generated, and stand in the order given behind those that were.
     """
 
     def __init__(self, model: Any, encoder: PromptEncoder, *, to_the_end: bool = False) -> None:
         self.model, self.encoder, self.to_the_end = model, encoder, to_the_end
         self.unparsed = 0
+        self.unnamed = 0
 
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
         """Return log-probabilities that fall along the generated list; candidates that are not in it come last."""
@@ -121,8 +123,22 @@ class GenerateTitles(CandidateScorer):
         places = {_plain(title): place for place, title in reversed(list(enumerate(titles)))}
         lines = [_plain(re.sub(r"^\s*(\(?\w\)|\d+[.)])\s*", "", line)) for line in text.splitlines() if line.strip()]
         found = [places[line] for line in lines if line in places]
-        self.unparsed += len(lines) - len(found)
-        return _scores(found, len(titles))
+        return self._scores(found, len(lines), len(titles))
+
+    def _scores(self, found: Sequence[int], entries: int, count: int) -> npt.NDArray[np.float64]:
+        """Return log-probabilities that halve along an order; what is not in it keeps its place behind.
+
+        Args:
+            found: Places of the candidates that were generated, in that order.
+            entries: Entries that were generated.
+            count: Candidates.
+        """
+        self.unparsed += entries - len(found)
+        self.unnamed += count - len(set(found))
+        order = list(dict.fromkeys([*found, *range(count)]))
+        scores = np.empty(count)
+        scores[order] = -np.log(2) * np.arange(count)
+        return log_softmax(scores)
 
     def _recent(self, history: Sequence[int]) -> list[str]:
         return [self.encoder.title(int(item)) for item in history[-MAX_HISTORY:]]
@@ -140,8 +156,7 @@ class GenerateLetters(GenerateTitles):
         letters = re.findall(r"[A-Za-z]+", text)
         places = {label: place for place, label in enumerate(LABELS[: len(candidates)])}
         found = [places[letter] for letter in letters if letter in places]
-        self.unparsed += len(letters) - len(found)
-        return _scores(found, len(titles))
+        return self._scores(found, len(letters), len(titles))
 
 
 class Pointwise(CandidateScorer):
@@ -203,11 +218,3 @@ def generate(model: Any, tokenizer: Any, prompt: str, limit: int, *, to_the_end:
 
 def _plain(text: str) -> str:
     return " ".join(text.lower().split())
-
-
-def _scores(found: Sequence[int], count: int) -> npt.NDArray[np.float64]:
-    """Return log-probabilities that halve along an order; what is not in it keeps its place behind."""
-    order = list(dict.fromkeys([*found, *range(count)]))
-    scores = np.empty(count)
-    scores[order] = -np.log(2) * np.arange(count)
-    return log_softmax(scores)

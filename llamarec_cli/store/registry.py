@@ -126,6 +126,10 @@ class Store:
                 found.append(Artefact(folder, read_manifest(folder)))
         return found
 
+    def names(self, kind: Kind) -> list[str]:
+        """Return the names of all artefacts of a kind."""
+        return [artefact.manifest.name for artefact in self.artefacts() if artefact.manifest.kind is kind]
+
     def damaged(self) -> list[str]:
         """Return the names of artefacts whose manifest cannot be read."""
         names: list[str] = []
@@ -213,7 +217,7 @@ class Store:
             return
         if not replace:
             raise LlamaRecError(
-                f"{name} exists already.", "Add --replace to overwrite it, or give the new one another --name."
+                f"{name} exists already.", "Add --replace to overwrite it, or give the new one another name."
             )
         if name not in self.damaged() and (there := read_manifest(self.path_of(name)).kind) is not kind:
             raise LlamaRecError(f"{name} is a {there}, which a {kind} cannot replace.", "Give another --name.")

@@ -123,6 +123,23 @@ def test_titles_may_be_joined_from_columns(tmp_path: Path, items: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{title} by {brand}", {"a": "A by X", "b": "B"}),
+        ("{brand}: {title}", {"a": "X: A", "b": "B"}),
+        ("{brand} ({color})", {"a": "X (red)", "c": "Y"}),  # neither has a usual name, so the first is the title
+    ],
+)
+def test_of_joined_columns_the_title_itself_must_be_there(
+    tmp_path: Path, template: str, expected: dict[str, str]
+) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("user,item,title,brand,color\nu,a,A,X,red\nu,b,B,,\nu,c,,Y,\n")
+    raw, _ = read_tables(log, None, TableOptions(title_column=template))
+    assert dict(raw.titles.iter_rows()) == expected
+
+
+@pytest.mark.parametrize(
     ("name", "text", "options", "sentence"),
     [
         ("log.xlsx", "x", {}, "tells no format"),

@@ -37,6 +37,9 @@ class Fake:
     def recipe(self, top: int | None) -> dict[str, int | None]:
         return {"top": top}
 
+    def say_what_is_unnamed(self) -> None:
+        pass
+
     def recommend_many(self, histories: list[list[str]], top: int | None) -> list[Recommendations | HistoryError]:
         return [self._recommend(history, f"{len(histories)} together") for history in histories]
 
@@ -131,6 +134,43 @@ def test_resuming_what_is_complete_does_nothing_and_counts_it(context: Context, 
     summary = run(context, source, output, again, resume=True)
     assert (summary.users, summary.errors, again.calls) == (3, 2, 0)
     assert output.read_bytes() == before
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_what_is_complete_but_of_another_input_is_refused(context: Context, tmp_path: Path, form: str) -> None:
+    source, output = write_users(tmp_path / "users.jsonl", 3), tmp_path / f"recs.{form}"
+    run(context, source, output)
+    write_users(source, 4)
+    before = output.read_bytes()
+    with pytest.raises(LlamaRecError, match="does not fit the input"):
+        run(context, source, output, resume=True)
+    assert output.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.jsonl", ""),
+        ("a.jsonl", "notes\n"),
+        ("a.jsonl", "[1]\n"),
+        ("a.csv", "x,y\n1,2\n"),
+        ("a.parquet", "no parquet"),
+    ],
+)
+def test_what_is_no_output_is_not_taken_for_a_complete_one(
+    context: Context, tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(LlamaRecError, match="does not fit the input"):
+        run(context, write_users(tmp_path / "users.jsonl", 1), tmp_path / name, resume=True)
+
+
+def test_the_input_is_never_overwritten(context: Context, tmp_path: Path) -> None:
+    source = write_users(tmp_path / "users.jsonl")
+    before = source.read_bytes()
+    with pytest.raises(UsageError, match="is the input"):
+        run(context, source, source, replace=True)
+    assert source.read_bytes() == before
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])

@@ -40,7 +40,7 @@ def test_titles_are_parsed_in_order_and_unparsable_lines_are_counted(
     calls = writes(monkeypatch, "1. up\nNo Such Film\n(B)  HEAT \n\nup\n")
     ranker = GenerateTitles(None, encoder)
     assert order(ranker.rank([1], [2, 3, 4])) == [2, 1, 0]
-    assert ranker.unparsed == 1
+    assert (ranker.unparsed, ranker.unnamed) == (1, 1)
     # It ends when the response is longer than all titles together.
     assert calls[0]["limit"] == len("Brazil\nHeat\nUp\n")
     assert "one title a line" in calls[0]["prompt"]
@@ -50,7 +50,9 @@ def test_letters_are_parsed_in_order(monkeypatch: pytest.MonkeyPatch, encoder: P
     writes(monkeypatch, "C, Z, A, and C")
     ranker = GenerateLetters(None, encoder)
     assert order(ranker.rank([1], [2, 3, 4])) == [2, 0, 1]
-    assert ranker.unparsed == 2
+    assert (ranker.unparsed, ranker.unnamed) == (2, 1)
+    ranker.rank([1], [2, 3, 4])
+    assert (ranker.unparsed, ranker.unnamed) == (4, 2)
 
 
 def test_nothing_that_can_be_parsed_leaves_the_order(monkeypatch: pytest.MonkeyPatch, encoder: PromptEncoder) -> None:
