@@ -52,7 +52,9 @@ def pack_linears(model: Any) -> None:
     if compute_dtype(model.device) is not torch.bfloat16 or model.device.type != "cpu":
         return
     transformer = getattr(model, model.base_model_prefix)
-    for parent in list(transformer.modules()):
+    # Without the maps themselves: each is to be freed as soon as its packed form is there, or the model is held twice.
+    parents = [module for module in transformer.modules() if not isinstance(module, nn.Linear)]
+    for parent in parents:
         for name, child in parent.named_children():
             # Not its subclasses: those are quantised maps, or carry an adapter.
             if type(child) is nn.Linear and child.weight.dtype == torch.bfloat16:

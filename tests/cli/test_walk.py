@@ -203,7 +203,8 @@ def test_a_replaced_retriever_makes_the_ranker_stale(raw_folder: Path, store_wit
     run("train", "ranker", "--dataset", "ml-100k", "--config", config, "--max-examples", "4")
     result = run("train", "retriever", "--dataset", "ml-100k", "--config", config, code=1)
     assert "--replace" in result.stderr
-    run("train", "retriever", "--dataset", "ml-100k", "--config", config, "--seed", "7", "--replace")
+    result = run("train", "retriever", "--dataset", "ml-100k", "--config", config, "--seed", "7", "--replace")
+    assert "were made from another ml-100k/lrurec, and must be trained again" in result.stderr
     result = run("recommend", "--history", "-", "--dataset", "ml-100k", stdin='["film 05"]', code=1)
     assert "was trained with another ml-100k/lrurec" in result.stderr
     result = run("evaluate", "--dataset", "ml-100k", code=1)
@@ -222,11 +223,14 @@ def test_runs_that_differ_in_their_seed_alone_share_a_column(raw_folder: Path, h
     evaluated = as_json("evaluate", "--dataset", "ml-100k")
     runs = {model: len(of_model["runs"]) for model, of_model in evaluated["models"].items()}
     assert runs == {"lrurec": 3, "lrurec-paper": 1, "popularity": 1, "ensemble": 1}
+    assert evaluated["merged"] == {"lrurec": ["ml-100k/lrurec", "ml-100k/lrurec-seed-1", "ml-100k/lrurec-seed-2"]}
     run("train", "retriever", "--dataset", "ml-100k", "--model", "ensemble", "--name", "ml-100k/second")
     run(*train, "--name", "mine/lrurec", "--seed", "9", "--max-minutes", "0")
     columns = as_json("evaluate", "--dataset", "ml-100k")["models"]
     assert {"lrurec", "ensemble", "second", "mine/lrurec"} <= set(columns)
     assert " ± " in run("evaluate", "--dataset", "ml-100k").stdout
+    result = run("evaluate", "--dataset", "ml-100k", "--output", str(home / "nowhere" / "t.md"), code=1)
+    assert "no folder" in result.stderr
 
 
 def test_bench_retriever(raw_folder: Path, home: Path) -> None:
@@ -355,3 +359,4 @@ def test_bench_latency(store_with_base: Store, tmp_path: Path) -> None:
     run(*bench, "generate", code=2)
     run("bench", "latency", "--lengths", "five", code=2)
     run("bench", "latency", "--plot", "figure.pdf", code=2)
+    run("bench", "latency", "--plot", str(tmp_path / "nowhere" / "figure.svg"), code=1)

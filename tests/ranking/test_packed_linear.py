@@ -1,3 +1,5 @@
+import weakref
+
 import pytest
 import torch
 from conftest import tiny_gpt2, tiny_llama, tiny_qwen2
@@ -36,3 +38,20 @@ def test_what_is_not_a_plain_map_in_bfloat16_is_left_alone() -> None:
     targets = [module for name, module in adapted.named_modules() if name.endswith(("q_proj", "v_proj"))]
     assert targets
     assert not any(isinstance(module, PackedLinear) for module in targets)
+
+
+def test_the_model_is_never_held_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_llama().to(torch.bfloat16)
+    plain = [weakref.ref(module) for module in model.model.modules() if isinstance(module, torch.nn.Linear)]
+    alive: list[int] = []
+    pack = PackedLinear.__init__
+
+    def counted(self: PackedLinear, linear: torch.nn.Linear) -> None:
+        alive.append(sum(one() is not None for one in plain))
+        pack(self, linear)
+
+    monkeypatch.setattr(PackedLinear, "__init__", counted)
+    pack_linears(model)
+    assert len(alive) == len(plain) == 14
+    # Those of one part of a layer at most.
+    assert alive[-1] <= 4
