@@ -10,6 +10,7 @@ from llamarec_cli import LlamaRec
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.prepare import prepare_dataset
+from llamarec_cli.pipeline.recommender import Recommender
 from llamarec_cli.pipeline.train_ranker import train as train_ranker
 from llamarec_cli.pipeline.train_retriever import train as train_retriever
 from llamarec_cli.store.registry import Store
@@ -45,6 +46,10 @@ def test_batches_homes_and_mistakes(trained: Store) -> None:
     probabilities = [item.probability for item in rec.rank(["5"], ["6", "7", "8"])]
     assert sum(probabilities) == pytest.approx(1)
     assert probabilities == sorted(probabilities, reverse=True)
+    fresh = Recommender(Context(Store(trained.home), command="test"), "ml-100k", fusion=False)
+    with pytest.raises(LlamaRecError, match="knows none"):
+        fresh.recommend(["zzz"])
+    assert "scorer" not in vars(fresh.ranker.source), "the language model was loaded to refuse"
     with pytest.raises(LlamaRecError, match="knows none"):
         rec.recommend(["zzz"])
     with pytest.raises(LlamaRecError, match="knows none"):

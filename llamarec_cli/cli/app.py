@@ -78,7 +78,7 @@ completion.register(app)
 def main() -> None:
     """Run the command line, under its own name however it was called: completion depends on the name."""
     # What torch and transformers make when they are imported stays. To search it for garbage while it grows, and once
-    # more at the end, takes a cold start with a language model nearly two seconds of six.
+    # more at the end, takes a cold start with a language model a second and a half of six.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     try:
         app(prog_name="llamarec")

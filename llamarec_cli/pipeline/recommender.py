@@ -16,7 +16,7 @@ from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.rankers import ranker_name
 from llamarec_cli.pipeline.recommendations import Recommendation, Recommendations
 from llamarec_cli.pipeline.starter import STARTER_DATASET
-from llamarec_cli.ranking.engine import score_examples
+from llamarec_cli.ranking.engine import CandidateScorer, score_examples
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.inference import Precision
 from llamarec_cli.ranking.prompt import MAX_CANDIDATES, MAX_HISTORY
@@ -112,10 +112,8 @@ class Recommender:
         Raises:
             LlamaRecError: It cannot be had.
         """
-        if self._instead is not None:
-            self._instead.keep_nothing()
-        elif self.ranker.source.model in self.fusion.coefficients:
-            self.ranker.source.scorer.keep_nothing()
+        if reader := self._reader():
+            reader.keep_nothing()
 
     def length(self, top: int | None) -> int:
         """Return how long a list is if `top` is asked for: 10 by default, or `k` where that is less.
@@ -163,7 +161,9 @@ class Recommender:
         Raises:
             UsageError: `top` is out of range.
         """
-        length, at_once = self.length(top), self.users_at_once
+        length = self.length(top)
+        # One alone may be refused, before a language model is loaded to say how many it would take.
+        at_once = self.users_at_once if len(histories) > 1 else 1
         found: list[Recommendations | HistoryError] = []
         for begin in range(0, len(histories), at_once):
             found += self._recommend_together(histories[begin : begin + at_once], length)
@@ -187,10 +187,14 @@ class Recommender:
     @property
     def users_at_once(self) -> int:
         """How many users are ranked together: several, unless a language model reads one after another."""
-        scorer = self._instead
-        if scorer is None and self.ranker.source.model in self.fusion.coefficients:
-            scorer = self.ranker.source.scorer
-        return _USERS_AT_ONCE if scorer is None or scorer.ranks_together else 1
+        reader = self._reader()
+        return _USERS_AT_ONCE if reader is None or reader.ranks_together else 1
+
+    def _reader(self) -> CandidateScorer | None:
+        """Return the language model as it is read here, loading it if it is not yet; None if it does not count."""
+        if self._instead is None and self.ranker.source.model in self.fusion.coefficients:
+            return self.ranker.source.scorer
+        return self._instead
 
     def known(self, history: Sequence[str]) -> npt.NDArray[np.int32]:
         """Return the items of a history that are known.
