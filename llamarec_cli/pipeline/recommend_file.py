@@ -7,7 +7,6 @@ whole lines, and at most one torn one, which is dropped: `resume` goes on behind
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import sys
@@ -24,6 +23,7 @@ from llamarec_cli.data.histories import parse_history
 from llamarec_cli.data.user_files import STANDARD, Entry, check_source, count_entries, read_entries
 from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
 from llamarec_cli.pipeline.context import Context
+from llamarec_cli.pipeline.list_files import finish, lines_of
 from llamarec_cli.pipeline.recommender import Recommender
 from llamarec_cli.progress import Progress
 
@@ -103,7 +103,7 @@ def recommend_file(
                 summary = _run(context, recommender, source, stream, top, done)
                 stream.flush()
                 os.fsync(stream.fileno())
-            _finish(partial, output)
+            finish(partial, output)
     except Timeout as error:
         raise LlamaRecError(
             f"Another process is writing {output}.", "Wait for it, or give another --output."
@@ -140,7 +140,7 @@ def _complete(output: Path, source: Path) -> Summary:
         LlamaRecError: It holds something else.
     """
     try:
-        lines, errors = _lines_of(output)
+        lines, errors = lines_of(output)
     except (ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
         lines, errors = [], 0
     if lines != [entry.line for entry in read_entries(source)]:
@@ -149,20 +149,6 @@ def _complete(output: Path, source: Path) -> Summary:
             "Give another --output, or --replace to overwrite it.",
         )
     return Summary(len(lines), errors)
-
-
-def _lines_of(output: Path) -> tuple[list[int], int]:
-    """Return which line of the input each record of an output is about, and how many hold an error."""
-    if output.suffix == ".jsonl":
-        with output.open("rb") as stream:
-            records = [(record["line"], "error" in record) for record in map(json.loads, stream)]
-        return [line for line, _ in records], sum(error for _, error in records)
-    if output.suffix == ".csv":
-        table = pl.scan_csv(output, infer_schema=False, glob=False)
-    else:
-        table = pl.scan_parquet(output, glob=False)
-    columns = table.select(pl.col("line").cast(pl.Int64), pl.col("error")).collect()
-    return columns["line"].to_list(), columns["error"].count()
 
 
 def _run(
@@ -267,44 +253,3 @@ def _is_error(partial: Path, line: bytes, entry: Entry | None) -> bool:
             "Give the input it was written from, or --replace to start anew.",
         )
     return "error" in record
-
-
-def _finish(partial: Path, output: Path) -> None:
-    """Turn the records into the form that the output's name asks for."""
-    if output.suffix == ".jsonl":
-        partial.replace(output)
-        return
-    table = partial.with_name(partial.name + ".csv")
-    with partial.open(encoding="utf-8") as records:
-        _write_csv(records, table)
-    if output.suffix == ".csv":
-        table.replace(output)
-    else:
-        ready = partial.with_name(partial.name + ".parquet")
-        pl.scan_csv(table, infer_schema=False, glob=False).sink_parquet(ready)
-        ready.replace(output)
-        table.unlink()
-    partial.unlink()
-
-
-_COLUMNS = ("line", "user", "dataset", "items", "unknown", "error")
-
-
-def _write_csv(records: IO[str], path: Path) -> None:
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-        writer = csv.DictWriter(stream, _COLUMNS)
-        writer.writeheader()
-        for line in records:
-            writer.writerow(_flat(json.loads(line)))
-
-
-def _flat(record: dict[str, Any]) -> dict[str, str | None]:
-    """Return a record with lists as JSON text."""
-    return {
-        name: None
-        if name not in record
-        else json.dumps(record[name])
-        if isinstance(record[name], list)
-        else str(record[name])
-        for name in _COLUMNS
-    }
