@@ -18,7 +18,7 @@ Config = TypeVar("Config")
 
 
 # The tables a configuration file may hold: one for each dataclass.
-TABLES = ("lrurec", "sasrec", "bert4rec", "narm", "popularity", "ensemble", "training", "ranker")
+TABLES = ("lrurec", "sasrec", "bert4rec", "narm", "textrec", "popularity", "ensemble", "training", "ranker")
 
 
 @dataclass

@@ -201,14 +201,16 @@ def _show_ablation(ablation: Ablation) -> None:
     ]
     columns = ["", "validation", "gain", "interval", "test", "gain ", "interval "]
     title = (
-        "NDCG@10 of users whose item was retrieved, gain over the retriever, 95 % intervals (validation: cross-fitted)"
+        "NDCG@10 of users whose item is in the pool, gain over the retriever, 95 % intervals (validation: cross-fitted)"
     )
     console.print_table(title, columns, rows, numeric=columns[1:])
-    if ablation.contribution is None:
-        return
-    found = ablation.contribution
-    verdict = "" if found.significant else ": no more than chance"
-    console.print_lines(
-        f"The language model ({ablation.model}) adds {found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f}) to "
-        f"NDCG@10 beyond all other signals{verdict}."
-    )
+    for told, found in (
+        ("The language model", ablation.contribution),
+        ("Its second stage alone", ablation.second_stage),
+    ):
+        if found is not None:
+            verdict = "" if found.significant else ": no more than chance"
+            console.print_lines(
+                f"{told} adds {found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f}) to NDCG@10 beyond all other "
+                f"signals{verdict}."
+            )

@@ -40,7 +40,7 @@ def base_models(incomplete: str) -> list[str]:
 
 def retriever_models(incomplete: str) -> list[str]:
     """Complete the name of a retriever's architecture."""
-    return _beginning(incomplete, ["lrurec", "sasrec", "bert4rec", "narm", "popularity", "ensemble"])
+    return _beginning(incomplete, ["lrurec", "sasrec", "bert4rec", "narm", "textrec", "popularity", "ensemble"])
 
 
 def strategies(incomplete: str) -> list[str]:

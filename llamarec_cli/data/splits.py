@@ -39,6 +39,13 @@ class Sequences:
     def __getitem__(self, index: int) -> npt.NDArray[np.int32]:
         return self.items_N[self.offsets_S[index] : self.offsets_S[index + 1]]
 
+    def subset(self, chosen: npt.NDArray[np.int64]) -> Sequences:
+        """Return some of the sequences, in the order given."""
+        begins, ends = self.offsets_S[chosen], self.offsets_S[np.asarray(chosen) + 1]
+        offsets = np.concatenate([[0], np.cumsum(ends - begins)]).astype(np.int64)
+        positions = np.arange(offsets[-1]) + np.repeat(begins - offsets[:-1], ends - begins)
+        return Sequences(self.items_N[positions], offsets)
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -56,6 +63,10 @@ class HeldOut:
 
     def __len__(self) -> int:
         return len(self.targets_S)
+
+    def of_users(self, users: npt.NDArray[np.int64]) -> HeldOut:
+        """Return the cases of some users alone, by their places here."""
+        return HeldOut(self.users_S[users], self.histories.subset(users), self.targets_S[users])
 
 
 def training_sequences(data: PreparedData) -> Sequences:
@@ -82,5 +93,5 @@ def _truncated(data: PreparedData, users_S: npt.NDArray[np.int64], held_out: int
     begins, ends = data.offsets_U[users_S], data.offsets_U[users_S + 1]
     ends = np.where(ends - begins >= MIN_EVALUATED_LENGTH, ends - held_out, ends)
     offsets = np.concatenate([[0], np.cumsum(ends - begins)]).astype(np.int64)
-    positions = np.arange(offsets[-1]) + np.repeat(begins - offsets[:-1], np.diff(offsets))
+    positions = np.arange(offsets[-1]) + np.repeat(begins - offsets[:-1], ends - begins)
     return Sequences(data.items_N[positions], offsets)

@@ -1,7 +1,7 @@
 """What each group of a ranker's signals is worth on test users: the retriever, with cheap signals, with the model.
 
-A pass of the language model for each user whose item was retrieved takes long, so ranks are kept in an artefact of
-their own, and an interrupted computation goes on.
+A language model's pass for each user whose item is in the pool takes long, so ranks are kept in an artefact of their
+own, and an interrupted computation goes on.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from llamarec_cli.evaluation.metrics import all_metrics, ndcg_at, ndcg_per_user,
 from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
 from llamarec_cli.pipeline.both_stages import load_both_stages
 from llamarec_cli.pipeline.context import Context
-from llamarec_cli.pipeline.rankers import compute_signals, retrieved_examples
+from llamarec_cli.pipeline.rankers import candidate_reader, retrieved_examples
 from llamarec_cli.pipeline.retrievers import SplitResult
 from llamarec_cli.pipeline.training_state import TrainingStates
-from llamarec_cli.ranking.fusion import EVERYTHING, RETRIEVER, SIGNALS, FusionGroups
+from llamarec_cli.ranking.fusion import EVERYTHING, PLAIN, RETRIEVER, SIGNALS, FusionGroups, Places
+from llamarec_cli.ranking.signals import Array
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
 
@@ -61,19 +62,20 @@ class Ablation:
     Attributes:
         rows: One a group, the retriever first.
         chosen: Group that ranks.
-        model: Name of the language model's own group.
-        contribution: What the language model adds to all other signals together, on test users; None if no other signal
-            may count.
+        contribution: What the language model adds to all other signals together, in the first stage and in the second,
+            on test users; None where it has no part, or where there is no other signal.
+        second_stage: What it adds by reading candidates to all other signals, those of the first stage included;
+            None where it reads none.
     """
 
     rows: list[AblationRow]
     chosen: str
-    model: str
     contribution: Difference | None
+    second_stage: Difference | None
 
 
-def ablate(groups: FusionGroups, ranks: Mapping[str, Ranks], model: str) -> Ablation | None:
-    """Compare the groups of signals over users whose item was retrieved; None if there is no such user."""
+def ablate(groups: FusionGroups, ranks: Mapping[str, Ranks]) -> Ablation | None:
+    """Compare the groups of signals over users whose item is in the pool; None if there is no such user."""
     if not len(ranks[RETRIEVER]):
         return None
     gains = {name: ndcg_per_user(of_group, 10) for name, of_group in ranks.items()}
@@ -88,8 +90,11 @@ def ablate(groups: FusionGroups, ranks: Mapping[str, Ranks], model: str) -> Abla
         )
         for name, one in groups.fitted.items()
     ]
-    contribution = paired_bootstrap(gains[EVERYTHING], gains[SIGNALS]) if EVERYTHING in gains else None
-    return Ablation(rows, groups.chosen, model, contribution)
+    whole = next((name for name in (EVERYTHING, SIGNALS) if name in gains), None)
+    plain = next((name for name in (PLAIN, SIGNALS) if name in gains and name != whole), None)
+    contribution = paired_bootstrap(gains[whole], gains[plain]) if whole and plain else None
+    second_stage = paired_bootstrap(gains[EVERYTHING], gains[SIGNALS]) if EVERYTHING in gains else None
+    return Ablation(rows, groups.chosen, contribution, second_stage)
 
 
 def ranks_by_group(context: Context, ranker: Artefact, data: PreparedData) -> dict[str, Ranks]:
@@ -120,23 +125,31 @@ def ranks_by_group(context: Context, ranker: Artefact, data: PreparedData) -> di
 
 
 def _compute_ranks(context: Context, ranker: Artefact, data: PreparedData, states: TrainingStates) -> dict[str, Ranks]:
-    """Rank the candidates of every user whose item was retrieved; the others keep the retriever's rank."""
+    """Order the pool of every user whose item is in it; the others keep the retriever's rank."""
     _, retriever, trained = load_both_stages(context, ranker.manifest.config["dataset"], ranker.manifest.name)
-    result = retriever.retrieved(data, Split.TEST, ranker.manifest.config["k"])
-    examples = retrieved_examples(held_out(data, Split.TEST), result)
+    cases = held_out(data, Split.TEST)
+    result = retriever.retrieved(data, Split.TEST, ranker.manifest.config["pool"])
+    examples = retrieved_examples(cases, result)
     answers = np.array([example.answer for example in examples], dtype=np.int64)
-    signals = compute_signals(
-        context,
-        trained.source,
-        examples,
-        result.candidates.log_probabilities()[result.retrieved],
-        stage="rank test users",
-        states=states,
-    )
-    exists_SK = result.candidates.items_SK[result.retrieved] > 0
+    candidates = result.candidates.of_users(result.retrieved)
+    signals = trained.source.compute(examples, candidates)
+    # All groups that have a language model read the same candidates: they are read once.
+    read = candidate_reader(context, trained.source, examples, stage="rank test users", states=states)
+    scores: list[Array] = []
+
+    def read_once(places_SK: Places) -> Array:
+        if not scores:
+            scores.append(read(places_SK))
+        return scores[0]
+
     return {
-        group: _with_ranks(result, ranks_of_answers(one.fusion.log_probabilities(signals, exists_SK), answers))
-        for group, one in trained.groups.fitted.items()
+        group: _with_ranks(
+            result,
+            ranks_of_answers(
+                trained.groups.log_probabilities(group, signals, candidates.items_SK > 0, read_once), answers
+            ),
+        )
+        for group in trained.groups.fitted
     }
 
 

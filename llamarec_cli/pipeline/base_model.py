@@ -6,6 +6,7 @@ Only safetensors weights are read, and no code that comes with a model is run.
 from __future__ import annotations
 
 import hashlib
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,6 +68,12 @@ def need_base_model(context: Context, name: str, revision: str | None = None) ->
         f"There is no base model called {name}: {nearest(name, BASE_MODELS)}",
         "Give a known name, a folder that exists, or a repository of the Hugging Face Hub as OWNER/MODEL.",
     )
+
+
+def base_slug(base: str) -> str:
+    """Return what stands for a base model in names of the store: of a path or a Hub id the last part."""
+    last = base.rstrip("/").split("/")[-1].lower()
+    return re.sub("[^a-z0-9._]+", "-", last).strip("-._")
 
 
 def check_base_model(parents: Mapping[str, str], base: BaseModel, ranker: str) -> None:

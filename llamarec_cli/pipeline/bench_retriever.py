@@ -85,7 +85,7 @@ def bench_retriever(context: Context, dataset: str, *, model: str, steps: int) -
     machine = measure_machine()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
-        trainer = Trainer(row, data.item_count, architecture_preset(dataset, row), training_preset(dataset), device)
+        trainer = Trainer(row, data.item_count, architecture_preset(dataset, row), training_preset(dataset, row), device)
         cases = held_out(data, Split.TEST)
         windows = TrainingWindows.cut(training_sequences(data), trainer.model.config.max_length)
         if not len(windows) or not len(cases):

@@ -21,7 +21,9 @@ import numpy.typing as npt
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Sequences, Split, held_out, training_sequences
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.pipeline.base_model import need_base_model
 from llamarec_cli.pipeline.context import Context, best_device
+from llamarec_cli.pipeline.retrievers import retriever_name
 from llamarec_cli.pipeline.train_retriever import Plan, run_training
 from llamarec_cli.retrieval.candidates import rank_targets, retrieve
 from llamarec_cli.retrieval.models import RETRIEVERS
@@ -62,7 +64,7 @@ class CrossFitting:
         for half, retriever in enumerate(self._retrievers):
             places = np.flatnonzero(self._half_U[users_B] == half)
             if len(places):
-                found = retrieve(retriever, _subset(prefixes, places), self._k).items_SK
+                found = retrieve(retriever, prefixes.subset(places), self._k).items_SK
                 items_BK[places, : found.shape[1]] = found
         return items_BK
 
@@ -110,13 +112,14 @@ class CrossFitting:
         if row.is_neural:
             training = TrainingConfig(**config["training"])
             dataset = self._context.store.open(config["dataset"], Kind.DATASET)
-            plan = Plan(config["dataset"], self._state_name(half), row, model_config, training, data, dataset)
+            base = need_base_model(self._context, config["base"]) if "base" in config else None
+            plan = Plan(config["dataset"], self._state_name(half), row, model_config, training, data, dataset, base)
             # No further than the first stage itself, whose time may have been limited.
             trained, _ = run_training(self._quiet, plan, max_steps=model.manifest.metrics["steps"])
             return trained
 
-        def blended(_: str) -> Retriever:
-            (name,) = (name for name in model.manifest.parents if name != config["dataset"])
+        def blended(member: str) -> Retriever:
+            name = retriever_name(config["dataset"], member)
             return self._made_like(self._context.store.open(name, Kind.RETRIEVER), half)
 
         fitting = Fitting(
@@ -131,9 +134,3 @@ class CrossFitting:
 
     def _state_name(self, half: int) -> str:
         return f"{self._name}.half-{half}"
-
-
-def _subset(sequences: Sequences, places: npt.NDArray[np.int64]) -> Sequences:
-    chosen = [sequences[place] for place in places]
-    offsets = np.concatenate([[0], np.cumsum([len(one) for one in chosen])]).astype(np.int64)
-    return Sequences(np.concatenate(chosen), offsets)

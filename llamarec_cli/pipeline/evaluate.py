@@ -137,16 +137,17 @@ def evaluate(
                 f"llamarec evaluate --dataset {artefact.manifest.config['dataset']} --ranker {wanted}",
             )
         groups = FusionGroups.from_json(artefact.manifest.metrics["fusion"])
-        strategy = artefact.manifest.config["strategy"]
+        own = [] if groups.model is None else [groups.model]
         retriever = artefact.manifest.config["retriever"]
-        _check_compared(compare, [*runs, strategy, TWO_STAGES])
-        own = found[retriever].ranks_S
-        valid = np.flatnonzero(own <= artefact.manifest.config["k"])
+        _check_compared(compare, [*runs, *own, TWO_STAGES])
+        retrieved = found[retriever].ranks_S
+        valid = np.flatnonzero(retrieved <= artefact.manifest.config["k"])
         of_groups = ranks_by_group(context, artefact, data)
-        runs |= {strategy: [of_groups[strategy]], TWO_STAGES: [of_groups[groups.chosen]]}
+        runs |= {name: [of_groups[name]] for name in own} | {TWO_STAGES: [of_groups[groups.chosen]]}
         # Users whose item this very checkpoint retrieved: its other seeds are not measured on them.
-        valid_runs = {**runs, columns[retriever]: [own]}
-        ablation = ablate(groups, {name: ranks[valid] for name, ranks in of_groups.items()}, strategy)
+        valid_runs = {**runs, columns[retriever]: [retrieved]}
+        in_pool = np.flatnonzero(retrieved <= artefact.manifest.config["pool"])
+        ablation = ablate(groups, {name: ranks[in_pool] for name, ranks in of_groups.items()})
         pair = compare or (TWO_STAGES, columns[retriever])
         compared = runs if compare else valid_runs
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,23 +17,29 @@ from safetensors.torch import load_file, save_file
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import HeldOut, Sequences
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.pipeline.base_model import check_base_model, need_base_model
+from llamarec_cli.pipeline.base_model import base_slug, check_base_model, need_base_model
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.retrievers import SplitResult, check_dataset, check_vocabulary
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.progress import Progress
 from llamarec_cli.ranking.adapters import ADAPTER_FILE
 from llamarec_cli.ranking.base_models import DEFAULT_BASE, Quantization, load_tokenizer
-from llamarec_cli.ranking.engine import CandidateScorer
+from llamarec_cli.ranking.engine import CandidateScorer, score_examples
 from llamarec_cli.ranking.examples import RankingExample
-from llamarec_cli.ranking.fusion import FusionGroups
+from llamarec_cli.ranking.fusion import FusionGroups, Read
 from llamarec_cli.ranking.inference import Precision, load_for_ranking
 from llamarec_cli.ranking.prompt import MAX_HISTORY
-from llamarec_cli.ranking.signals import Array, Signal, Signals, SignalSource
+from llamarec_cli.ranking.signals import Array, Signal, SignalSource
 from llamarec_cli.ranking.strategies import Strategy, make_scorer
 from llamarec_cli.retrieval.neighbours import CountsConfig, ItemCounts
+from llamarec_cli.retrieval.scoring import Retriever
 from llamarec_cli.store.manifest import Kind
 from llamarec_cli.store.registry import Artefact
+
+# In the place of a strategy, for a ranker whose language model reads no candidates.
+NO_MODEL = "signals"
+# Items of the first stage that are ordered where no language model reads them all.
+DEFAULT_POOL = 50
 
 _COUNTS_FILE = "counts.safetensors"
 _PRIORS_FILE = "priors.safetensors"
@@ -45,9 +50,8 @@ _SAVE_EVERY = 100
 
 
 def ranker_name(dataset: str, base: str = DEFAULT_BASE) -> str:
-    """Return the name that a ranker of a data set has unless another is given; of a path or Hub id the last part."""
-    last = base.rstrip("/").split("/")[-1].lower()
-    return f"{dataset}/{re.sub('[^a-z0-9._]+', '-', last).strip('-._')}"
+    """Return the name that a ranker of a data set has unless another is given."""
+    return f"{dataset}/{base_slug(base)}"
 
 
 @dataclass(frozen=True)
@@ -93,10 +97,11 @@ def load_ranker(context: Context, name: str, data: PreparedData, precision: Prec
         check_base_model(parents, base, name)
         return load_scorer(strategy, base.path, artefact.path, data.titles, precision)
 
-    own = Strategy(config["strategy"])
+    # A ranker of signals alone has trained nothing; asked all the same, its language model is read as it comes.
+    own = Strategy.LIKELIHOOD if config["strategy"] == NO_MODEL else Strategy(config["strategy"])
     counts = ItemCounts(data.item_count, CountsConfig(**config["counts"]))
     counts.load_state_dict(load_file(artefact.path / _COUNTS_FILE))
-    source = SignalSource(counts, data.titles, Signal(own), lambda: load(own))
+    source = SignalSource(counts, data.titles, lambda: load(own))
     groups = FusionGroups.from_json(artefact.manifest.metrics["fusion"])
     return TrainedRanker(source, load, groups, config["retriever"], artefact)
 
@@ -161,58 +166,80 @@ def save_counts(counts: ItemCounts, folder: Path) -> dict[str, Any]:
     return asdict(counts.config)
 
 
-def retrieved_examples(cases: HeldOut, result: SplitResult) -> list[RankingExample]:
-    """Return, for each user whose item was retrieved, history, candidates in the retriever's order, and the answer."""
+def retrieved_examples(cases: HeldOut, result: SplitResult, k: int | None = None) -> list[RankingExample]:
+    """Return, for each user whose item was retrieved, history, candidates in the retriever's order, and the answer.
+
+    Args:
+        cases: Histories and true items.
+        result: What was retrieved.
+        k: Only the first so many candidates count; all by default.
+    """
     examples: list[RankingExample] = []
-    for user in result.retrieved:
-        candidates = result.candidates.items_SK[user]
+    for user in result.retrieved if k is None else np.flatnonzero(result.ranks_S <= k):
+        candidates = result.candidates.items_SK[user, :k]
         candidates = candidates[candidates > 0]
         answer = int(np.flatnonzero(candidates == cases.targets_S[user])[0])
         examples.append(RankingExample(cases.histories[int(user)][-MAX_HISTORY:], candidates, answer))
     return examples
 
 
-def compute_signals(
+def first_stage_signals(model: Retriever) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of a first stage's signals, and which of them come from a language model's reading."""
+    if model.parts:
+        return model.parts, model.reading_parts
+    return (Signal.RETRIEVER,), (Signal.RETRIEVER,) if model.reads_language_model else ()
+
+
+def candidate_reader(
     context: Context,
     source: SignalSource,
     examples: Sequence[RankingExample],
-    retriever_SK: Array,
     *,
     stage: str,
     states: TrainingStates,
-) -> Signals:
-    """Return all signals of some users, saving the language model's scores now and then.
+) -> Read:
+    """Return what asks a language model for some users' candidates, saving its scores now and then.
 
     A thousand users take a CPU a quarter of an hour and more; an interrupted run goes on from the last saving.
 
     Args:
         context: Surroundings.
-        source: Computes signals.
-        examples: Histories and candidates; S users.
-        retriever_SK: The retriever's log-probabilities.
+        source: Has the language model.
+        examples: Histories and pools; S users.
         stage: Name of the progress bar.
         states: Where the scores so far are kept; to be cleared once the result is in the store.
     """
-    cheap = {signal for signal in Signal if signal is not source.model}
-    signals = source.compute(examples, retriever_SK, cheap)
-    scores_SK = np.full(retriever_SK.shape, -np.inf)
-    done = 0
-    if saved := states.load():
-        tensors, numbers = saved
-        scores_SK, done = tensors["scores"].numpy(), numbers["done"]
-    if done < len(examples):
-        source.scorer.keep_nothing()
-    while done < len(examples):
-        until = min(done + _SAVE_EVERY, len(examples))
 
-        def report(progress: Progress, done: int = done) -> None:
-            context.report(Progress(stage, done + progress.done, len(examples)))
+    def read(places_SK: npt.NDArray[np.int64]) -> Array:
+        scores_SK = np.full(places_SK.shape, -np.inf)
+        done = 0
+        if saved := states.load():
+            tensors, numbers = saved
+            scores_SK, done = tensors["scores"].numpy(), numbers["done"]
+        if done < len(examples):
+            source.scorer.keep_nothing()
+        while done < len(examples):
+            until = min(done + _SAVE_EVERY, len(examples))
 
-        some = source.compute(examples[done:until], retriever_SK[done:until], {source.model}, report=report)
-        scores_SK[done:until] = some[source.model]
-        done = until
-        states.save({"scores": torch.from_numpy(scores_SK)}, {"done": done})
-    return signals | {source.model: scores_SK}
+            def report(progress: Progress, done: int = done) -> None:
+                context.report(Progress(stage, done + progress.done, len(examples)))
+
+            some = [of_places(examples[user], places_SK[user]) for user in range(done, until)]
+            scores_SK[done:until] = score_examples(source.scorer, some, places_SK.shape[1], stage, report)
+            done = until
+            states.save({"scores": torch.from_numpy(scores_SK)}, {"done": done})
+        return scores_SK
+
+    return read
+
+
+def of_places(example: RankingExample, places_K: npt.NDArray[np.int64]) -> RankingExample:
+    """Return an example with some of its candidates alone, in the order given; those that do not exist are left out.
+
+    The answer is not carried over: what reads candidates does not look at it.
+    """
+    existing = places_K[places_K < len(example.candidates)]
+    return RankingExample(example.history, example.candidates[existing], 0)
 
 
 def _check_parent(child: Artefact, parent: Artefact) -> None:

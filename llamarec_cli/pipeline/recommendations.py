@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from llamarec_cli.data.titles import Match
+from llamarec_cli.ranking.signals import Signal
+from llamarec_cli.retrieval.scoring import Retriever
 
 
 @dataclass(frozen=True)
@@ -54,3 +57,24 @@ class Recommendations:
             {"rank": rank, "id": item.item_id, "title": item.title, "probability": item.probability}
             for rank, item in enumerate(self.items, start=1)
         ]
+
+
+def ranking_sentence(ranked_by: Sequence[str], first_stage: Retriever, base: str) -> str:
+    """Say in words what a list is ordered by.
+
+    Args:
+        ranked_by: Signals that are weighed, or the one strategy that ranks alone.
+        first_stage: The retriever.
+        base: Name of the language model.
+    """
+    words = {
+        Signal.RETRIEVER: "the first stage's own order",
+        Signal.TOGETHER: "what is chosen together",
+        Signal.FOLLOWING: "what is chosen next",
+        Signal.TITLES: "the words of titles",
+        **{part: f"a model of sequences ({part})" for part in first_stage.parts},
+        **{part: f"a model of titles as {base} read them ({part})" for part in first_stage.reading_parts},
+    }
+    phrases = [words.get(signal, f"{base}, which reads history and candidates ({signal})") for signal in ranked_by]
+    *others, last = phrases
+    return f"Ranked by {', '.join(others)}{' and ' if others else ''}{last}."

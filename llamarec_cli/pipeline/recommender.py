@@ -13,14 +13,15 @@ from llamarec_cli.data.titles import Match, TitleIndex
 from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
 from llamarec_cli.pipeline.both_stages import load_both_stages
 from llamarec_cli.pipeline.context import Context
-from llamarec_cli.pipeline.rankers import ranker_name
-from llamarec_cli.pipeline.recommendations import Recommendation, Recommendations
+from llamarec_cli.pipeline.rankers import of_places, ranker_name
+from llamarec_cli.pipeline.recommendations import Recommendation, Recommendations, ranking_sentence
 from llamarec_cli.pipeline.starter import STARTER_DATASET
 from llamarec_cli.ranking.engine import CandidateScorer, score_examples
 from llamarec_cli.ranking.examples import RankingExample
+from llamarec_cli.ranking.fusion import Places, before_the_rest
 from llamarec_cli.ranking.inference import Precision
 from llamarec_cli.ranking.prompt import MAX_CANDIDATES, MAX_HISTORY
-from llamarec_cli.ranking.signals import Array
+from llamarec_cli.ranking.signals import CHEAP, Array
 from llamarec_cli.ranking.strategies import GenerateTitles, Strategy
 from llamarec_cli.retrieval.candidates import Candidates, retrieve
 
@@ -64,25 +65,32 @@ class Recommender:
         self.data, self.retriever, self.ranker = load_both_stages(
             context, self.dataset, ranker or ranker_name(self.dataset), precision
         )
-        self.k: int = k or self.ranker.artefact.manifest.config["k"]
-        groups, model = self.ranker.groups, self.ranker.source.model
-        other = None if strategy is None or strategy == str(model) else strategy
-        self.fusion = groups.fitted[groups.chosen if fusion and strategy is None else str(model)].fusion
+        groups, config = self.ranker.groups, self.ranker.artefact.manifest.config
+        own = groups.model
+        other = None if strategy is None or strategy == own else strategy
+        if other is None and own is None and not fusion:
+            other = Strategy.LIKELIHOOD
+        self._group = own if own is not None and (strategy == own or not fusion) else groups.chosen
         self._read_by = {"strategy": other and str(other), "precision": precision and str(precision)}
-        self._ranked_by = [str(signal) for signal in self.fusion.coefficients] if other is None else [str(other)]
         # Instead of the fused score, if the language model is read in a way that no score was fitted for.
         self._instead = None if other is None else self.ranker.load_strategy(other)
-        if model not in self.fusion.coefficients:
+        self._reads = self._instead is not None or groups.reads(self._group)
+        self.k: int = k or config["k" if self._reads else "pool"]
+        # A language model reads the best of a whole pool.
+        self._pool = max(self.k, config["pool"]) if self._reads else self.k
+        coefficients = groups.fitted[self._group].fusion.coefficients
+        self._ranked_by = [str(other)] if other is not None else list(coefficients)
+        if self._reads:
+            self._wanted: set[str] = set(CHEAP)
+        else:
+            self._wanted = set(coefficients) & set(CHEAP)
             if precision is not None:
                 raise UsageError(
-                    f"{self.ranker.artefact.manifest.name} ranks without its language model, so --precision would "
-                    "change nothing.",
+                    f"{self.ranker.artefact.manifest.name} ranks without asking its language model, so --precision "
+                    "would change nothing.",
                     "Leave it out, or add --no-fusion.",
                 )
-            context.say(
-                f"{self.ranker.artefact.manifest.name} ranks without its language model, which gained nothing on "
-                "validation; --no-fusion asks it alone."
-            )
+        context.say(ranking_sentence(self._ranked_by, self.retriever.model, config["base"]))
         self.index = TitleIndex(self.data.titles, self.data.item_ids, self.data.popularity().tolist())
 
     def recipe(self, top: int | None) -> dict[str, Any]:
@@ -94,7 +102,7 @@ class Recommender:
             "retriever": self.retriever.artefact.manifest.digest,
             "k": self.k,
             "top": self.length(top),
-            "coefficients": {str(signal): weight for signal, weight in self.fusion.coefficients.items()},
+            "group": self._group,
             **self._read_by,
         }
 
@@ -177,7 +185,7 @@ class Recommender:
         asked = [items for items in known if len(items)]
         ranked: Iterator[tuple[npt.NDArray[np.int32], Array]] = iter(())
         if asked:
-            candidates = self._retrieve(asked, self.k)
+            candidates = self._retrieve(asked, self._pool)
             ranked = zip(candidates.items_SK, self._score(asked, candidates), strict=True)
         return [
             self._best(matches, items, *next(ranked), length) if len(items) else self._none_known(matches)
@@ -192,9 +200,7 @@ class Recommender:
 
     def _reader(self) -> CandidateScorer | None:
         """Return the language model as it is read here, loading it if it is not yet; None if it does not count."""
-        if self._instead is None and self.ranker.source.model in self.fusion.coefficients:
-            return self.ranker.source.scorer
-        return self._instead
+        return self.ranker.source.scorer if self._reads and self._instead is None else self._instead
 
     def known(self, history: Sequence[str]) -> npt.NDArray[np.int32]:
         """Return the items of a history that are known.
@@ -257,20 +263,29 @@ class Recommender:
         return retrieve(self.retriever.model, Sequences(np.concatenate(histories), offsets), k)
 
     def _score(self, histories: Sequence[npt.NDArray[np.int32]], candidates: Candidates) -> Array:
-        """Return the final log-probability of each candidate, S x K; minus infinity where none exists."""
-        exists_SK = candidates.items_SK > 0
-        scores_SK = np.full(exists_SK.shape, -np.inf)
-        rows = np.flatnonzero(exists_SK.any(axis=1)).tolist()
+        """Return the final log-probability of each item of the pools, S x P; minus infinity where none exists."""
+        exists_SP = candidates.items_SK > 0
+        scores_SP = np.full(exists_SP.shape, -np.inf)
+        rows = np.flatnonzero(exists_SP.any(axis=1))
         examples = [
-            RankingExample(histories[row][-MAX_HISTORY:], candidates.items_SK[row][exists_SK[row]], 0) for row in rows
+            RankingExample(histories[row][-MAX_HISTORY:], candidates.items_SK[row][exists_SP[row]], 0)
+            for row in rows.tolist()
         ]
-        if self._instead is not None:
-            scores_SK[rows] = score_examples(self._instead, examples, candidates.k, "rank")
-            return scores_SK
-        retriever_SK = Candidates(candidates.items_SK[rows], candidates.scores_SK[rows]).log_probabilities()
-        signals = self.ranker.source.compute(examples, retriever_SK, list(self.fusion.coefficients))
-        scores_SK[rows] = self.fusion.log_probabilities(signals, exists_SK[rows])
-        return scores_SK
+        signals = self.ranker.source.compute(examples, candidates.of_users(rows), self._wanted)
+        groups, exists = self.ranker.groups, exists_SP[rows]
+
+        def read(places_SK: Places) -> Array:
+            scorer = self._reader()
+            assert scorer is not None
+            some = [of_places(example, places_K) for example, places_K in zip(examples, places_SK, strict=True)]
+            return score_examples(scorer, some, places_SK.shape[1], "rank")
+
+        if self._instead is None:
+            scores_SP[rows] = groups.log_probabilities(self._group, signals, exists, read)
+        else:
+            first_SP, places_SK = groups.candidates(signals, exists, self.k)
+            scores_SP[rows] = before_the_rest(first_SP, places_SK, read(places_SK))
+        return scores_SP
 
     def _best(
         self,

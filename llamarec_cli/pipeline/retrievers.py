@@ -28,6 +28,8 @@ _CANDIDATES_FILE = "candidates.safetensors"
 
 
 DEFAULT_RETRIEVER = "lrurec"
+# Of a ranker.
+DEFAULT_FIRST_STAGE = "ensemble"
 
 
 def retriever_name(dataset: str, model: str = DEFAULT_RETRIEVER) -> str:
@@ -52,6 +54,10 @@ class SplitResult:
         """Indices of the users whose true item is among their candidates: the paper's valid retrieval subset."""
         return np.flatnonzero(self.ranks_S <= self.candidates.k)
 
+    def of_users(self, users: npt.NDArray[np.int64]) -> SplitResult:
+        """Return the result of some users alone."""
+        return SplitResult(self.ranks_S[users], self.candidates.of_users(users))
+
 
 @dataclass(frozen=True)
 class TrainedRetriever:
@@ -68,9 +74,12 @@ class TrainedRetriever:
     artefact: Artefact
 
     def retrieved(self, data: PreparedData, split: Split, k: int) -> SplitResult:
-        """Return ranks and top `k` candidates of one split; those that are kept, or retrieved anew for another `k`."""
+        """Return ranks and top `k` candidates of one split: those that are kept, or retrieved anew.
+
+        The latter for a larger `k`, and where the scores of a blend's parts are wanted as well.
+        """
         kept = self.results[split]
-        if k <= kept.candidates.k:
+        if k <= kept.candidates.k and not self.model.parts:
             items_SK, scores_SK = kept.candidates.items_SK[:, :k], kept.candidates.scores_SK[:, :k]
             return SplitResult(kept.ranks_S, Candidates(items_SK, scores_SK))
         # Ranks anew as well: kept ones may come from another machine, whose near ties fell otherwise.

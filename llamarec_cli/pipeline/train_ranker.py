@@ -19,8 +19,11 @@ from llamarec_cli.pipeline.base_model import BaseModel, need_base_model
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.prepare import need_dataset
 from llamarec_cli.pipeline.rankers import (
-    compute_signals,
+    DEFAULT_POOL,
+    NO_MODEL,
+    candidate_reader,
     count_items,
+    first_stage_signals,
     load_scorer,
     ranker_name,
     retrieved_examples,
@@ -28,23 +31,24 @@ from llamarec_cli.pipeline.rankers import (
     save_priors,
     trained_precision,
 )
-from llamarec_cli.pipeline.retrievers import load_retriever
+from llamarec_cli.pipeline.retrievers import DEFAULT_FIRST_STAGE, TrainedRetriever, load_retriever
 from llamarec_cli.pipeline.tensorboard import need_tensorboard
 from llamarec_cli.pipeline.train_adapter import AdapterTraining
 from llamarec_cli.pipeline.train_retriever import need_retriever
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.ranking.base_models import DEFAULT_BASE, load_tokenizer, parse_quantization
 from llamarec_cli.ranking.finetuning import RankerState
-from llamarec_cli.ranking.fusion import fit_groups
+from llamarec_cli.ranking.fusion_fit import Available, fit_groups
 from llamarec_cli.ranking.inference import load_for_ranking
 from llamarec_cli.ranking.likelihood import LikelihoodEngine
 from llamarec_cli.ranking.presets import PRESETS
 from llamarec_cli.ranking.processes import Processes
 from llamarec_cli.ranking.prompt import MAX_CANDIDATES
 from llamarec_cli.ranking.signals import CHEAP, LANGUAGE_MODEL, Signal, SignalSource
-from llamarec_cli.ranking.strategies import Strategy, parse_strategy
+from llamarec_cli.ranking.strategies import Strategy
 from llamarec_cli.ranking.validation import ValidationSet
 from llamarec_cli.retrieval.candidates import DEFAULT_K
+from llamarec_cli.retrieval.models import RETRIEVERS
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
 
@@ -54,7 +58,7 @@ def train(
     dataset: str,
     *,
     base: str = DEFAULT_BASE,
-    strategy: str = "verbalizer",
+    strategy: str | None = None,
     signals: Sequence[str] = CHEAP,
     k: int = DEFAULT_K,
     name: str | None = None,
@@ -73,14 +77,15 @@ def train(
         context: Surroundings.
         dataset: Name of a prepared data set, or of one in the catalogue.
         base: Base model: a known name, a folder, or a repository on the Hugging Face Hub.
-        strategy: How the language model is read: `verbalizer`, for which an adapter is trained, or `likelihood`, which
-            needs none.
-        signals: Which signals without a language model may count in the final score.
-        k: Candidates that are ranked.
+        strategy: How the language model reads the candidates: `verbalizer`, for which an adapter is trained;
+            `likelihood`, which needs none; or `signals`, not at all, which is the default on a CPU.
+        signals: Which signals of counts and words may count in the final score.
+        k: Candidates that a language model reads.
         name: Name of the checkpoint; `DATASET/BASE` by default.
         preset: A name of `PRESETS`; by default `paper` on CUDA, `cpu` on a CPU.
         quantize: `nf4` or `none`; by default NF4 on CUDA and none on a CPU.
-        retriever: Name of the retriever's checkpoint; `DATASET/lrurec` by default, trained first where it is missing.
+        retriever: Name of the retriever's checkpoint; `DATASET/ensemble` by default. One that is called after its
+            model, as `DATASET/lrurec`, is trained first where it is missing.
         overrides: Values over the preset's in table `ranker`; the other tables count if the retriever is trained.
         max_minutes: Train the adapter for so long at most.
         tensorboard: Folder for figures of the adapter's training.
@@ -99,7 +104,7 @@ def train(
     context.store.refuse_taken(name, Kind.RANKER, replace=replace)
     if not 2 <= k <= MAX_CANDIDATES:
         raise UsageError(f"--k must be between 2 and {MAX_CANDIDATES}, not {k}.", "llamarec train ranker --help")
-    model = Signal(parse_strategy(strategy, [Strategy(one) for one in LANGUAGE_MODEL]))
+    model = _parse_model(strategy or (NO_MODEL if device.type == "cpu" else Signal.VERBALIZER))
     cheap = list(dict.fromkeys(_parse_signal(signal) for signal in signals))
     overrides = overrides or {}
     preset = preset or ("paper" if device.type == "cuda" else "cpu")
@@ -119,21 +124,22 @@ def train(
     # Before anything that takes long: a base model that cannot be had is the likeliest to go wrong.
     base_model = need_base_model(context, base)
     data, parent = need_dataset(context, dataset)
-    if retriever is None:
-        first_stage = need_retriever(context, dataset, data, overrides)
-    else:
-        first_stage = load_retriever(context, retriever, data)
-    found = first_stage.retrieved(data, Split.VALIDATION, k)
-    validation = ValidationSet(retrieved_examples(held_out(data, Split.VALIDATION), found))
-    if not validation.examples:
+    first_stage = _first_stage(context, dataset, data, retriever, base, overrides)
+    pool = max(DEFAULT_POOL, k)
+    found = first_stage.retrieved(data, Split.VALIDATION, pool)
+    cases = held_out(data, Split.VALIDATION)
+    # Users that chose the adapter would flatter it in the fusion.
+    fusing = found.retrieved
+    selecting = ValidationSet(retrieved_examples(cases, found, k))
+    if model is Signal.VERBALIZER and len(selecting.examples) > 1:
+        choosing, _ = selecting.divided(config.validation_users, config.seed)
+        fusing = np.setdiff1d(fusing, np.flatnonzero(found.ranks_S <= k)[choosing])
+        selecting = selecting.subset(choosing)
+    if not len(selecting.examples):
         raise LlamaRecError(
             f"{first_stage.artefact.manifest.name} retrieves no validation user's item, so there is nothing to rank.",
             f"llamarec train retriever --dataset {dataset} --replace",
         )
-    # Users that chose the adapter would flatter it in the fusion.
-    selecting = fusing = np.arange(len(validation.examples))
-    if model is Signal.VERBALIZER and len(fusing) > 1:
-        selecting, fusing = validation.divided(config.validation_users, config.seed)
     parents = {
         **{one.manifest.name: one.manifest.digest for one in (parent, first_stage.artefact)},
         base_model.name: base_model.digest,
@@ -148,7 +154,7 @@ def train(
             base_model,
             first_stage.artefact,
             k,
-            validation.subset(selecting),
+            selecting,
             config,
             quantization,
             parents,
@@ -163,10 +169,11 @@ def train(
         config={
             **training,
             "set_by": context.set_by("ranker"),
-            "strategy": str(model),
+            "strategy": str(model or NO_MODEL),
             "dataset": dataset,
             "base": base_model.name,
             "k": k,
+            "pool": pool,
             "retriever": first_stage.artefact.manifest.name,
             "vocabulary": data.vocabulary_digest(),
         },
@@ -180,7 +187,7 @@ def train(
         made: dict[str, Any] = {}
         if adapter is not None:
             made = adapter.run(folder, processes, max_minutes, tensorboard)
-        else:
+        elif model is Signal.LIKELIHOOD:
             _read_titles(context, base_model, data, folder, title_states)
         counts = count_items(training_sequences(data), data.item_count)
         manifest.config["counts"] = save_counts(counts, folder)
@@ -188,23 +195,22 @@ def train(
         source = SignalSource(
             counts,
             data.titles,
-            model,
             lambda: load_scorer(
-                Strategy(model), base_model.path, folder, data.titles, trained_precision(manifest.config)
+                Strategy(str(model)), base_model.path, folder, data.titles, trained_precision(manifest.config)
             ),
         )
         # What was made tells language models apart.
-        states = TrainingStates(context, f"{name}.scores", {"made": made, "k": k, "parents": parents})
-        computed = compute_signals(
-            context,
-            source,
-            validation.subset(fusing).examples,
-            found.candidates.log_probabilities()[found.retrieved][fusing],
-            stage="fit the fusion",
-            states=states,
+        states = TrainingStates(context, f"{name}.scores", {"made": made, "k": k, "pool": pool, "parents": parents})
+        of_users = found.of_users(fusing)
+        examples = retrieved_examples(cases.of_users(fusing), of_users)
+        groups = fit_groups(
+            source.compute(examples, of_users.candidates, cheap),
+            of_users.candidates.items_SK > 0,
+            np.array([example.answer for example in examples], dtype=np.int64),
+            Available(*first_stage_signals(first_stage.model), tuple(cheap), model),
+            k,
+            candidate_reader(context, source, examples, stage="fit the fusion", states=states),
         )
-        exists_SK = found.candidates.items_SK[found.retrieved][fusing] > 0
-        groups = fit_groups(computed, exists_SK, validation.subset(fusing).answers, model, cheap)
         manifest.metrics.update(
             {
                 "fusion": groups.as_json(),
@@ -229,6 +235,29 @@ def _read_titles(context: Context, base: BaseModel, data: PreparedData, folder: 
         priors = engine.title_priors(context.report)
         states.save({"priors": torch.from_numpy(priors)}, {})
     save_priors(priors, folder)
+
+
+def _first_stage(
+    context: Context,
+    dataset: str,
+    data: PreparedData,
+    retriever: str | None,
+    base: str,
+    overrides: Mapping[str, Mapping[str, Any]],
+) -> TrainedRetriever:
+    """Return the retriever of that name, trained first where it is missing and called after its model."""
+    model = DEFAULT_FIRST_STAGE if retriever is None else retriever.removeprefix(f"{dataset}/")
+    if model in RETRIEVERS:
+        return need_retriever(context, dataset, data, overrides, model=model, base=base)
+    assert retriever is not None
+    return load_retriever(context, retriever, data)
+
+
+def _parse_model(strategy: str) -> Signal | None:
+    """Return the signal of a strategy, None for that of no language model."""
+    if strategy not in (*LANGUAGE_MODEL, NO_MODEL):
+        raise UnknownNameError(strategy, "strategy", (NO_MODEL, *LANGUAGE_MODEL))
+    return None if strategy == NO_MODEL else Signal(strategy)
 
 
 def _parse_signal(name: str) -> Signal:

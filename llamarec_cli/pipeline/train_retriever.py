@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from llamarec_cli.config import resolve_config
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out, training_sequences
 from llamarec_cli.errors import LlamaRecError, UsageError
+from llamarec_cli.pipeline.base_model import BaseModel, need_base_model
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.prepare import need_dataset, warn_of_difference
 from llamarec_cli.pipeline.retrievers import (
@@ -20,10 +21,14 @@ from llamarec_cli.pipeline.retrievers import (
     load_retriever,
     retriever_name,
 )
+from llamarec_cli.pipeline.title_vectors import raw_vectors
 from llamarec_cli.pipeline.training_state import TrainingStates
-from llamarec_cli.retrieval.models import RetrieverRow, retriever_row
+from llamarec_cli.ranking.base_models import DEFAULT_BASE
+from llamarec_cli.retrieval.item_texts import Source
+from llamarec_cli.retrieval.models import RETRIEVERS, RetrieverRow, retriever_row
 from llamarec_cli.retrieval.presets import Preset, architecture_preset, training_preset
-from llamarec_cli.retrieval.scoring import Fitting, Retriever, SequenceModel
+from llamarec_cli.retrieval.scoring import FittedRetriever, Fitting, Retriever, SequenceModel
+from llamarec_cli.retrieval.textrec import Features
 from llamarec_cli.retrieval.training import RetrieverState, TrainingConfig, Validation, train_retriever
 from llamarec_cli.snapshots import TrainingState
 from llamarec_cli.store.manifest import Kind
@@ -44,6 +49,7 @@ class Plan:
         training: How it is trained, if it is neural.
         data: The data set.
         parent: Where the data set came from.
+        base: The language model that reads the items' titles, if one does.
     """
 
     dataset: str
@@ -53,11 +59,13 @@ class Plan:
     training: TrainingConfig
     data: PreparedData
     parent: Artefact
+    base: BaseModel | None = None
 
     def states(self, context: Context) -> TrainingStates:
         """Return where the state of this training is kept."""
         tables = {self.row.name: asdict(self.model_config), "training": asdict(self.training)}
-        return TrainingStates(context, self.name, {**tables, "parent": self.parent.manifest.digest})
+        base = {} if self.base is None else {"base": self.base.digest}
+        return TrainingStates(context, self.name, {**tables, "parent": self.parent.manifest.digest, **base})
 
 
 def train(
@@ -67,6 +75,7 @@ def train(
     model: str = DEFAULT_RETRIEVER,
     name: str | None = None,
     preset: Preset = Preset.TUNED,
+    base: str = DEFAULT_BASE,
     overrides: Overrides | None = None,
     max_minutes: float | None = None,
     replace: bool = False,
@@ -79,6 +88,8 @@ def train(
         model: A name of `RETRIEVERS`.
         name: Name of the checkpoint; `DATASET/MODEL` by default.
         preset: The recipe that `overrides` are laid over.
+        base: The language model that reads titles, for a retriever that does: a known name, a folder, or a repository
+            on the Hugging Face Hub.
         overrides: Values over the preset's: the model's table for the architecture, `training` for the rest.
         max_minutes: Stop after so long.
         replace: Whether a checkpoint of that name may be replaced.
@@ -93,10 +104,17 @@ def train(
     name = name or retriever_name(dataset, retriever_row(model).name)
     with context.store.making(name, context.say):
         plan = make_plan(
-            context, dataset, model=model, name=name, preset=preset, overrides=overrides or {}, replace=replace
+            context,
+            dataset,
+            model=model,
+            name=name,
+            preset=preset,
+            base=base,
+            overrides=overrides or {},
+            replace=replace,
         )
         if not plan.row.is_neural:
-            return _fit(context, plan, preset, overrides or {}, max_minutes, replace)
+            return _fit(context, plan, preset, base, overrides or {}, max_minutes, replace)
         trained, state = run_training(context, plan, max_minutes=max_minutes)
         return keep_trained(context, plan, trained, state, replace=replace)
 
@@ -108,6 +126,7 @@ def make_plan(
     model: str,
     name: str,
     preset: Preset,
+    base: str = DEFAULT_BASE,
     overrides: Overrides,
     replace: bool,
 ) -> Plan:
@@ -115,7 +134,7 @@ def make_plan(
     row = retriever_row(model)
     context.store.refuse_taken(name, Kind.RETRIEVER, replace=replace)
     model_config = resolve_config(architecture_preset(dataset, row, preset), overrides.get(row.name, {}))
-    training = resolve_config(training_preset(dataset, preset), overrides.get("training", {}))
+    training = resolve_config(training_preset(dataset, row, preset), overrides.get("training", {}))
     data, parent = need_dataset(context, dataset)
     warn_of_difference(context, dataset, data)
     if not len(held_out(data, Split.VALIDATION)):
@@ -123,7 +142,10 @@ def make_plan(
             f"No user of {dataset} has three interactions, so nothing can be held out.",
             "Use a data set with longer sequences.",
         )
-    return Plan(dataset, name, row, model_config, training, data, parent)
+    reader: BaseModel | None = None
+    if row.reads_titles and Source.LANGUAGE_MODEL in Features(model_config.features).sources:
+        reader = need_base_model(context, base)
+    return Plan(dataset, name, row, model_config, training, data, parent, reader)
 
 
 def run_training(
@@ -132,14 +154,20 @@ def run_training(
     """Train from where the saved state stands, and save the state at each validation."""
     states = plan.states(context)
     saved = states.load()
+    raw: dict[Source, Any] | None = None
+    model_config = plan.model_config
+    if plan.row.reads_titles:
+        raw = raw_vectors(context, plan.parent, plan.data, model_config, plan.base)
+        model_config = replace(model_config, raw_widths=tuple(vectors.shape[1] for vectors in raw.values()))
     return train_retriever(
         training_sequences(plan.data),
         held_out(plan.data, Split.VALIDATION),
         plan.data.item_count,
         plan.row,
-        plan.model_config,
+        model_config,
         plan.training,
         device=best_device(),
+        raw=raw,
         max_minutes=max_minutes,
         max_steps=max_steps,
         resume=TrainingState.restore(Validation, *saved) if saved else None,
@@ -167,6 +195,7 @@ def keep_trained(
             "training": asdict(plan.training),
             "dataset": plan.dataset,
             "set_by": context.set_by(plan.row.name, "training"),
+            **({} if plan.base is None else {"base": plan.base.name, "base_digest": plan.base.digest}),
         },
         parents={plan.dataset: plan.parent.manifest.digest},
         metrics={
@@ -182,17 +211,19 @@ def keep_trained(
 
 
 def _fit(
-    context: Context, plan: Plan, preset: Preset, overrides: Overrides, max_minutes: float | None, replace: bool
+    context: Context,
+    plan: Plan,
+    preset: Preset,
+    base: str,
+    overrides: Overrides,
+    max_minutes: float | None,
+    replace: bool,
 ) -> Artefact:
     """Make and save a retriever that is not trained by gradient."""
     parents = {plan.dataset: plan.parent.manifest.digest}
 
-    def trained(model: str) -> Retriever:
-        if not retriever_row(model).is_neural:
-            raise UsageError(f"{plan.row.name} cannot be made over {model}.", "Name a neural retriever in --config.")
-        found = need_retriever(
-            context, plan.dataset, plan.data, overrides, model=model, preset=preset, max_minutes=max_minutes
-        )
+    def trained(member: str) -> Retriever:
+        found = _member(context, plan, member, preset, base, overrides, max_minutes)
         parents[found.artefact.manifest.name] = found.artefact.manifest.digest
         return found.model
 
@@ -206,7 +237,7 @@ def _fit(
     )
     began = time.monotonic()
     made: Any = plan.row.model
-    fitted: Retriever = made.fit(plan.model_config, fitting).cpu().eval()
+    fitted: FittedRetriever = made.fit(plan.model_config, fitting).cpu().eval()
     return keep_retriever(
         context,
         plan.name,
@@ -214,9 +245,42 @@ def _fit(
         plan.data,
         config={"dataset": plan.dataset, "set_by": context.set_by(plan.row.name)},
         parents=parents,
-        metrics={"minutes": round((time.monotonic() - began) / 60, 1)},
+        metrics={"minutes": round((time.monotonic() - began) / 60, 1), **fitted.figures()},
         replace=replace,
     )
+
+
+def _member(
+    context: Context,
+    plan: Plan,
+    member: str,
+    preset: Preset,
+    base: str,
+    overrides: Overrides,
+    max_minutes: float | None,
+) -> TrainedRetriever:
+    """Return a retriever that is blended: a checkpoint of the data set, or the row of that name, trained if missing."""
+    name = retriever_name(plan.dataset, member)
+    if member not in RETRIEVERS:
+        context.store.open(name, Kind.RETRIEVER)  # raises, naming the nearest
+        found = load_retriever(context, name, plan.data)
+    else:
+        found = need_retriever(
+            context,
+            plan.dataset,
+            plan.data,
+            overrides,
+            model=member,
+            preset=preset,
+            base=base,
+            max_minutes=max_minutes,
+        )
+    if not isinstance(found.model, SequenceModel):
+        raise UsageError(
+            f"{plan.row.name} cannot blend {name}: it is not trained by gradient.",
+            f"Name others under retrievers in the table [{plan.row.name}] of a --config file.",
+        )
+    return found
 
 
 def need_retriever(
@@ -227,6 +291,7 @@ def need_retriever(
     *,
     model: str = DEFAULT_RETRIEVER,
     preset: Preset = Preset.TUNED,
+    base: str = DEFAULT_BASE,
     max_minutes: float | None = None,
 ) -> TrainedRetriever:
     """Load a retriever of a data set by the name of its row, training it first where it is missing.
@@ -238,6 +303,7 @@ def need_retriever(
         overrides: As for `train`, should it come to that.
         model: A name of `RETRIEVERS`.
         preset: As for `train`.
+        base: As for `train`.
         max_minutes: As for `train`.
 
     Raises:
@@ -249,5 +315,13 @@ def need_retriever(
         with context.store.making(name, context.say):
             if name not in context.store:
                 context.take_step(name, f"llamarec train retriever --dataset {dataset}{choice}")
-                train(context, dataset, model=model, preset=preset, overrides=overrides, max_minutes=max_minutes)
+                train(
+                    context,
+                    dataset,
+                    model=model,
+                    preset=preset,
+                    base=base,
+                    overrides=overrides,
+                    max_minutes=max_minutes,
+                )
     return load_retriever(context, name, data)

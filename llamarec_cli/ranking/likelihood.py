@@ -25,9 +25,9 @@ from torch import Tensor
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.engine import MAX_TITLE_TOKENS, CandidateScorer, cut_title
 from llamarec_cli.ranking.forward import head_of, transformer_of
-from llamarec_cli.ranking.fusion import log_softmax
 from llamarec_cli.ranking.prefixes import DEFAULT_BYTES, PrefixCache
 from llamarec_cli.ranking.prompt import MAX_HISTORY, render_list
+from llamarec_cli.retrieval.conditional_logit import log_softmax
 
 # Titles behind one trunk when priors are computed.
 _TITLES_A_PASS = 48

@@ -1,10 +1,10 @@
 """Signals: what is known of each candidate, a number each, for the final score to weigh.
 
-Beside the retriever's and the language model's log-probabilities there are three cheap ones that need no language
-model. They are here because they are strong: in a first study on Beauty two of them beat the retriever by more than
+Beside the log-probabilities of the first stage and of the language model there are three cheap ones, of counts and of
+words. They are here because they are strong: in a first study on Beauty two of them beat the retriever by more than
 the paper's language model does, so whoever claims a gain from the latter has to show it beside them.
 
-Shapes: S users, K candidates.
+Shapes: S users, K candidates, P items of a pool.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy.typing as npt
 import torch
 
 from llamarec_cli.data.splits import Sequences
-from llamarec_cli.progress import Reporter, silent
-from llamarec_cli.ranking.engine import CandidateScorer, score_examples
+from llamarec_cli.ranking.engine import CandidateScorer
 from llamarec_cli.ranking.examples import RankingExample
+from llamarec_cli.retrieval.candidates import Candidates
 from llamarec_cli.retrieval.neighbours import ItemCounts
 
 Array = npt.NDArray[np.float64]
@@ -46,7 +46,8 @@ class Signal(StrEnum):
 CHEAP = (Signal.TOGETHER, Signal.FOLLOWING, Signal.TITLES)
 LANGUAGE_MODEL = (Signal.VERBALIZER, Signal.LIKELIHOOD)
 
-Signals = dict[Signal, Array]
+# By name: of a `Signal`, or of a retriever that the first stage blends.
+Signals = dict[str, Array]
 
 
 class TitleLikeness:
@@ -79,7 +80,7 @@ def cheap_signals(examples: Sequence[RankingExample], counts: ItemCounts, likene
         likeness: Of the catalogue's titles.
         k: Width of the result.
     """
-    signals = {signal: np.zeros((len(examples), k)) for signal in CHEAP}
+    signals: Signals = {signal: np.zeros((len(examples), k)) for signal in CHEAP}
     lengths = [len(example.history) for example in examples]
     flat = np.concatenate([example.history for example in examples]) if examples else np.empty(0, dtype=np.int32)
     histories = Sequences(flat.astype(np.int32), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
@@ -101,14 +102,11 @@ class SignalSource:
     Args:
         counts: Item counts of the training sequences.
         titles: Title of each item id.
-        model: Which signal the language model gives.
-        load_scorer: Loads the language model; called once, when it is first needed.
+        load_scorer: Loads the language model as it reads candidates; called once, when it is first needed.
     """
 
-    def __init__(
-        self, counts: ItemCounts, titles: Sequence[str], model: Signal, load_scorer: Callable[[], CandidateScorer]
-    ) -> None:
-        self.counts, self.model = counts, model
+    def __init__(self, counts: ItemCounts, titles: Sequence[str], load_scorer: Callable[[], CandidateScorer]) -> None:
+        self.counts = counts
         self._titles = titles
         self._load_scorer = load_scorer
 
@@ -123,27 +121,17 @@ class SignalSource:
         return TitleLikeness(self._titles)
 
     def compute(
-        self,
-        examples: Sequence[RankingExample],
-        retriever_SK: Array,
-        wanted: Collection[Signal],
-        *,
-        stage: str = "rank",
-        report: Reporter = silent,
+        self, examples: Sequence[RankingExample], retrieved: Candidates, wanted: Collection[str] = CHEAP
     ) -> Signals:
-        """Return the wanted signals of some users.
+        """Return the signals of some users' pools that need no language model, S x P each.
 
         Args:
-            examples: Histories and candidates; S users.
-            retriever_SK: The retriever's log-probabilities, which fix K.
-            wanted: Which signals.
-            stage: Name of the progress bar of the language model.
-            report: Progress in users.
+            examples: Histories and pools; S users.
+            retrieved: The same pools with the first stage's scores, which are signals too.
+            wanted: Which of the others are wanted.
         """
-        k = retriever_SK.shape[1]
-        signals: Signals = {Signal.RETRIEVER: retriever_SK}
+        signals: Signals = {Signal.RETRIEVER: retrieved.log_probabilities()}
+        signals |= {name: values.astype(np.float64) for name, values in retrieved.parts.items()}
         if any(signal in wanted for signal in CHEAP):
-            signals |= cheap_signals(examples, self.counts, self.likeness, k)
-        if self.model in wanted:
-            signals[self.model] = score_examples(self.scorer, examples, k, stage, report)
+            signals |= cheap_signals(examples, self.counts, self.likeness, retrieved.k)
         return signals

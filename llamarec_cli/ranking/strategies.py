@@ -27,10 +27,10 @@ from llamarec_cli.ranking.engine import (
     RankingEngine,
 )
 from llamarec_cli.ranking.forward import head_of, hidden_states
-from llamarec_cli.ranking.fusion import log_softmax
 from llamarec_cli.ranking.likelihood import LikelihoodEngine
 from llamarec_cli.ranking.prefixes import DEFAULT_BYTES
 from llamarec_cli.ranking.prompt import LABELS, MAX_HISTORY, render_generation_prompt, render_pointwise_prompt
+from llamarec_cli.retrieval.conditional_logit import log_softmax
 
 
 class Strategy(StrEnum):

@@ -6,7 +6,8 @@ test, and so selects its model on another task than it reports.)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -34,15 +35,22 @@ class Candidates:
     Attributes:
         items_SK: Item ids; int32. Where a catalogue has fewer than K items left, 0 fills up.
         scores_SK: The retriever's scores; float32; minus infinity beside a 0.
+        parts: For a retriever that blends others, the score of each of these, by name; S x K, float32.
     """
 
     items_SK: npt.NDArray[np.int32]
     scores_SK: npt.NDArray[np.float32]
+    parts: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def k(self) -> int:
         """Candidates a user, K."""
         return int(self.items_SK.shape[1])
+
+    def of_users(self, users: npt.NDArray[np.int64]) -> Candidates:
+        """Return the candidates of some users alone."""
+        parts = {name: values[users] for name, values in self.parts.items()}
+        return Candidates(self.items_SK[users], self.scores_SK[users], parts)
 
     def log_probabilities(self) -> npt.NDArray[np.float64]:
         """Return the log-softmax of the scores over each user's K candidates, S x K."""
@@ -57,19 +65,25 @@ def retrieve(model: Retriever, histories: Sequences, k: int = DEFAULT_K, report:
 
     Among the K, equal scores are ordered by item id.
     """
+    _make_ready(model)
     items: list[npt.NDArray[np.int32]] = []
     scores: list[npt.NDArray[np.float32]] = []
+    parts: dict[str, list[npt.NDArray[np.float32]]] = {}
     for users in user_chunks(len(histories)):
-        scores_BV = _masked_scores(model, histories, users)
+        scores_BV, parts_BV = _masked_scores(model, histories, users)
         top = torch.topk(scores_BV, min(k, scores_BV.shape[1] - 1), dim=1)
         chosen_items, chosen_scores = top.indices.cpu().numpy().astype(np.int32), top.values.cpu().numpy()
         order = np.lexsort((chosen_items, -chosen_scores), axis=1)
         chosen_items = np.take_along_axis(chosen_items, order, axis=1)
         chosen_scores = np.take_along_axis(chosen_scores, order, axis=1)
+        for name, part_BV in parts_BV.items():
+            of_chosen = part_BV.cpu().numpy()[np.arange(len(users))[:, None], chosen_items]
+            parts.setdefault(name, []).append(of_chosen)
         items.append(np.where(np.isneginf(chosen_scores), 0, chosen_items).astype(np.int32))
         scores.append(chosen_scores)
         report(Progress("retrieve", int(users[-1]) + 1, len(histories)))
-    return Candidates(np.concatenate(items), np.concatenate(scores))
+    joined = {name: np.concatenate(of_users) for name, of_users in parts.items()}
+    return Candidates(np.concatenate(items), np.concatenate(scores), joined)
 
 
 def rank_targets(model: Retriever, cases: HeldOut) -> npt.NDArray[np.int32]:
@@ -78,8 +92,9 @@ def rank_targets(model: Retriever, cases: HeldOut) -> npt.NDArray[np.int32]:
     The true item stands behind items of the same score. One that is in the history itself counts as missed: its rank
     is `MISSED`.
     """
+    _make_ready(model)
     ranks = [
-        ranks_of(_masked_scores(model, cases.histories, users), cases.targets_S[users])
+        ranks_of(_masked_scores(model, cases.histories, users)[0], cases.targets_S[users])
         for users in user_chunks(len(cases))
     ]
     return np.concatenate(ranks) if ranks else np.empty(0, dtype=np.int32)
@@ -112,9 +127,17 @@ def mask_history(scores_BV: Tensor, histories: Sequences, users_B: npt.NDArray[n
     scores_BV[:, 0] = -torch.inf
 
 
-@torch.inference_mode()
-def _masked_scores(model: Retriever, histories: Sequences, users_B: npt.NDArray[np.int64]) -> Tensor:
+@torch.no_grad()
+def _make_ready(model: Retriever) -> None:
     model.eval()
-    scores_BV = model.score(histories, users_B)
+    model.settle()
+
+
+@torch.inference_mode()
+def _masked_scores(
+    model: Retriever, histories: Sequences, users_B: npt.NDArray[np.int64]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return scores, minus infinity over the history, and what they are made of, which is not masked."""
+    scores_BV, parts = model.score_in_parts(histories, users_B)
     mask_history(scores_BV, histories, users_B)
-    return scores_BV
+    return scores_BV, parts

@@ -1,36 +1,43 @@
-"""Ensemble: a trained retriever's scores plus two item-to-item counts, co-occurrence and transition.
+"""Ensemble: several trained retrievers' scores and two item-to-item counts, co-occurrence and transition, added up.
 
-A neural retriever compresses what it saw into D numbers an item; plain counts remember rare pairs that it forgets. The
-score of item v is
+A retriever of ids knows who bought what, one of texts what things are, and plain counts remember rare pairs that both
+forget. The score of item v is
 
-    s_v + a log(1 + c_v / m) + b log(1 + t_v / m)
+    sum_m w_m s_mv + a log(1 + c_v / mean) + b log(1 + t_v / mean)
 
-with s_v the retriever's and the logarithms those of `neighbours`. a and b are the best pair of a grid on the validation
-split; nothing else is fitted.
+with s_m the score of retriever m (a log-probability, but for a constant of the user) and the logarithms those of
+`neighbours`. All weights are fitted together, none below 0, as a conditional logit: by the likelihood of validation
+users' true items among the pool of items that the plain mean of the retrievers puts first.
 
-Shapes: B users, V items + padding.
+Shapes: B users, V items + padding, P items of a pool, J parts of the score.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from llamarec_cli.data.splits import Sequences
-from llamarec_cli.evaluation.metrics import ndcg_at
+from llamarec_cli.data.splits import HeldOut, Sequences
+from llamarec_cli.evaluation.metrics import ndcg_at, ranks_of_answers, recall_at
 from llamarec_cli.progress import Progress
-from llamarec_cli.retrieval.candidates import mask_history, ranks_of, user_chunks
+from llamarec_cli.retrieval.candidates import mask_history, user_chunks
+from llamarec_cli.retrieval.conditional_logit import Array, fit_conditional_logit
 from llamarec_cli.retrieval.neighbours import CountsConfig, ItemCounts
 from llamarec_cli.retrieval.scoring import FittedRetriever, Fitting, Retriever
 
-# Weights that are tried for each of the two counts.
-GRID = (0.0, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5)
+# P. The true item joins it where it is further behind.
+_POOL = 100
+# More users would not move the weights, and would fill the memory.
+_MAX_USERS = 20_000
+
+TOGETHER = "together"
+FOLLOWING = "following"
 
 
 @dataclass(frozen=True)
@@ -38,10 +45,32 @@ class EnsembleConfig(CountsConfig):
     """What is blended, beside how pairs are counted.
 
     Attributes:
-        retriever: Row name of the trained retriever.
+        retrievers: The trained retrievers: names of rows, or of checkpoints of the same data set without its name.
     """
 
-    retriever: str = "lrurec"
+    retrievers: tuple[str, ...] = ("lrurec", "textrec")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.retrievers or len(set(self.retrievers)) < len(self.retrievers):
+            raise ValueError("retrievers must name at least one retriever, and none twice")
+
+
+@dataclass(frozen=True)
+class PartOfBlend:
+    """What one part of the score is worth, on validation users.
+
+    Attributes:
+        name: Of the retriever, or `together` or `following`.
+        weight: Its weight.
+        recall_without: Recall@20, within the pool, of an ensemble fitted without it.
+        ndcg_without: NDCG@10, likewise.
+    """
+
+    name: str
+    weight: float
+    recall_without: float
+    ndcg_without: float
 
 
 class Ensemble(FittedRetriever):
@@ -50,42 +79,133 @@ class Ensemble(FittedRetriever):
     Args:
         item_count: Number of items, without the padding.
         config: What is blended.
-        retriever: The trained retriever.
+        members: The trained retrievers, in the order of the configuration.
     """
 
-    weights: Tensor
+    weights_J: Tensor
 
-    def __init__(self, item_count: int, config: EnsembleConfig, retriever: Retriever) -> None:
+    def __init__(self, item_count: int, config: EnsembleConfig, members: Sequence[Retriever]) -> None:
         super().__init__()
         self.config = config
-        self.retriever = retriever
+        self.members = nn.ModuleList(members)
         self.counts = ItemCounts(item_count, config)
-        self.register_buffer("weights", torch.zeros(2))
+        self.register_buffer("weights_J", torch.zeros(len(members) + 2))
+        self._worth: list[PartOfBlend] = []
+        self._fitted = (0.0, 0.0)
 
     @classmethod
     def fit(cls, config: EnsembleConfig, fitting: Fitting) -> Self:
-        """Count the neighbours in the training sequences, then choose both weights on the validation split."""
-        model = cls(fitting.item_count, config, fitting.trained(config.retriever))
+        """Count the neighbours in the training sequences, then fit all weights on the validation split."""
+        model = cls(fitting.item_count, config, [fitting.trained(name) for name in config.retrievers])
         model.counts.count(fitting.sequences)
         model = model.to(fitting.device).eval()
-        pairs = list(product(GRID, GRID))
-        cases = fitting.validation
-        ranks_PS = np.empty((len(pairs), len(cases)), dtype=np.int32)
-        with torch.inference_mode():
-            for users in user_chunks(len(cases)):
-                own = model.retriever.score(cases.histories, users)
-                counted = model.counts.score(cases.histories, users)
-                for place, pair in enumerate(pairs):
-                    blended = own + sum(weight * part for weight, part in zip(pair, counted, strict=True) if weight)
-                    mask_history(blended, cases.histories, users)
-                    ranks_PS[place, users] = ranks_of(blended, cases.targets_S[users])
-                fitting.report(Progress("fit ensemble", int(users[-1]) + 1, len(cases)))
-        # The first of equals is the one with the smallest weights.
-        best = max(range(len(pairs)), key=lambda place: ndcg_at(ranks_PS[place], 10))
-        model.weights.copy_(torch.tensor(pairs[best]))
+        parts_SPJ, exists_SP, answers_S = model._pools(fitting)
+        weights_J = fit_conditional_logit(parts_SPJ, exists_SP, answers_S, negative=False)
+        # With nobody to fit on, the first retriever stands alone.
+        model.weights_J.copy_(torch.from_numpy(weights_J if len(answers_S) else np.eye(len(weights_J))[0]))
+        model._tell_worth(fitting, parts_SPJ, exists_SP, answers_S, weights_J)
         return model
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the retrievers that are blended."""
+        return self.config.retrievers
+
+    @property
+    def reading_parts(self) -> tuple[str, ...]:
+        """Names of those that read what a language model made of the titles."""
+        pairs = zip(self.parts, self.members, strict=True)
+        return tuple(name for name, member in pairs if member.reads_language_model)
 
     def score(self, histories: Sequences, users_B: npt.NDArray[np.int64]) -> Tensor:
         """Score every item by the blend."""
-        together, following = self.counts.score(histories, users_B)
-        return self.retriever.score(histories, users_B) + self.weights[0] * together + self.weights[1] * following
+        return self.score_in_parts(histories, users_B)[0]
+
+    def score_in_parts(self, histories: Sequences, users_B: npt.NDArray[np.int64]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Score every item by the blend, and tell the retrievers' own scores."""
+        parts = self._parts(histories, users_B)
+        score_BV = sum((weight * part for weight, part in zip(self.weights_J, parts, strict=True)), torch.zeros(()))
+        return score_BV, dict(zip(self.parts, parts, strict=False))
+
+    def settle(self) -> None:
+        """Let every member compute what its scores follow from."""
+        for member in self.members:
+            member.settle()  # type: ignore[operator]
+
+    def figures(self) -> dict[str, Any]:
+        """Return what each part is worth; empty for an ensemble that was not fitted here."""
+        recall, ndcg = self._fitted
+        parts = [vars(part) for part in self._worth]
+        return {"blend": {"pool": _POOL, "recall@20": recall, "ndcg@10": ndcg, "parts": parts}} if parts else {}
+
+    def _parts(self, histories: Sequences, users_B: npt.NDArray[np.int64]) -> list[Tensor]:
+        """Return the J parts of the score, B x V each; a retriever's is a log-probability."""
+        scores = [member.score(histories, users_B) for member in self.members]  # type: ignore[operator]
+        return [*(torch.log_softmax(score, dim=1) for score in scores), *self.counts.score(histories, users_B)]
+
+    @torch.inference_mode()
+    def _pools(self, fitting: Fitting) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+        """Return the parts of the score over each validation user's pool, which places exist, and the true item's."""
+        cases = _drawn(fitting.validation)
+        parts: list[npt.NDArray[np.float32]] = []
+        exists: list[npt.NDArray[np.bool_]] = []
+        answers: list[npt.NDArray[np.int64]] = []
+        for users in user_chunks(len(cases)):
+            of_users = self._parts(cases.histories, users)
+            mean_BV = torch.stack(of_users[: len(self.members)]).mean(dim=0)
+            mask_history(mean_BV, cases.histories, users)
+            target_B1 = torch.from_numpy(cases.targets_S[users]).to(mean_BV.device, torch.int64).unsqueeze(1)
+            reachable = ~torch.isneginf(mean_BV.gather(1, target_B1))[:, 0]
+            # One place is left for the true item, which is taken out of the others.
+            rest_BV = mean_BV.scatter(1, target_B1, -torch.inf)
+            best = torch.topk(rest_BV, min(_POOL - 1, rest_BV.shape[1]), dim=1)
+            pool_BP = torch.cat([target_B1, best.indices], dim=1)
+            there_BP = torch.cat([reachable.unsqueeze(1), ~torch.isneginf(best.values)], dim=1)
+            values_BPJ = torch.stack([part.gather(1, pool_BP) for part in of_users], dim=2)
+            parts.append(values_BPJ[reachable].float().cpu().numpy())
+            exists.append(there_BP[reachable].cpu().numpy())
+            answers.append(np.zeros(int(reachable.sum()), dtype=np.int64))
+            fitting.report(Progress("fit ensemble", int(users[-1]) + 1, len(cases)))
+        if not parts:
+            return np.zeros((0, 1, len(self.weights_J)), np.float32), np.zeros((0, 1), bool), np.zeros(0, np.int64)
+        return np.concatenate(parts), np.concatenate(exists), np.concatenate(answers)
+
+    def _tell_worth(
+        self,
+        fitting: Fitting,
+        parts_SPJ: npt.NDArray[np.float32],
+        exists_SP: npt.NDArray[np.bool_],
+        answers_S: npt.NDArray[np.int64],
+        weights_J: Array,
+    ) -> None:
+        """Fit without each part in turn, and report what it adds."""
+        self._fitted = _figures(parts_SPJ @ weights_J, exists_SP, answers_S)
+        for place, name in enumerate([*self.parts, TOGETHER, FOLLOWING]):
+            others = np.arange(len(weights_J)) != place
+            without = parts_SPJ[..., others]
+            refitted = fit_conditional_logit(without, exists_SP, answers_S, negative=False)
+            recall, ndcg = _figures(without @ refitted, exists_SP, answers_S)
+            self._worth.append(PartOfBlend(name, float(weights_J[place]), recall, ndcg))
+            note = (
+                f"{name}: weight {weights_J[place]:.2f}, adds {self._fitted[0] - recall:+.4f} to Recall@20 "
+                f"and {self._fitted[1] - ndcg:+.4f} to NDCG@10 (validation)"
+            )
+            fitting.report(Progress("weigh ensemble", place + 1, len(weights_J), note=note))
+
+
+def _drawn(cases: HeldOut) -> HeldOut:
+    """Return the cases, or as many of them as are enough, drawn at random with a fixed seed."""
+    if len(cases) <= _MAX_USERS:
+        return cases
+    chosen = np.sort(np.random.default_rng(0).permutation(len(cases))[:_MAX_USERS])
+    return cases.of_users(chosen)
+
+
+def _figures(
+    scores_SP: npt.NDArray[np.floating], exists_SP: npt.NDArray[np.bool_], answers_S: npt.NDArray[np.int64]
+) -> tuple[float, float]:
+    """Return Recall@20 and NDCG@10 within the pools."""
+    if not len(answers_S):
+        return 0.0, 0.0
+    ranks = ranks_of_answers(np.where(exists_SP, scores_SP, -np.inf).astype(np.float64), answers_S)
+    return recall_at(ranks, 20), ndcg_at(ranks, 10)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from llamarec_cli.errors import UnknownNameError
+from llamarec_cli.errors import LlamaRecError, UnknownNameError
 from llamarec_cli.retrieval.bert4rec import BERT4Rec, BERT4RecConfig
 from llamarec_cli.retrieval.ensemble import Ensemble, EnsembleConfig
 from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig
@@ -17,6 +17,7 @@ from llamarec_cli.retrieval.narm import NARM, NARMConfig
 from llamarec_cli.retrieval.popularity import Popularity, PopularityConfig
 from llamarec_cli.retrieval.sasrec import SASRec, SASRecConfig
 from llamarec_cli.retrieval.scoring import Retriever, SequenceModel
+from llamarec_cli.retrieval.textrec import TextRec, TextRecConfig
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,16 @@ class RetrieverRow:
         name: On the command line, in the store and as table of a configuration file.
         model: Its class; made from the number of items and a configuration.
         config: Class of its configuration.
-        blends: Whether it is made over another retriever, which its configuration names as `retriever` and its class
+        blends: Whether it is made over other retrievers, which its configuration names as `retrievers` and its class
             takes as a third argument.
+        reads_titles: Whether its class takes raw vectors of the items' titles as a third argument, to be trained on.
     """
 
     name: str
     model: type[Retriever]
     config: Any
     blends: bool = False
+    reads_titles: bool = False
 
     @property
     def is_neural(self) -> bool:
@@ -49,6 +52,7 @@ RETRIEVERS: Mapping[str, RetrieverRow] = {
         RetrieverRow("sasrec", SASRec, SASRecConfig),
         RetrieverRow("bert4rec", BERT4Rec, BERT4RecConfig),
         RetrieverRow("narm", NARM, NARMConfig),
+        RetrieverRow("textrec", TextRec, TextRecConfig, reads_titles=True),
         RetrieverRow("popularity", Popularity, PopularityConfig),
         RetrieverRow("ensemble", Ensemble, EnsembleConfig, blends=True),
     )
@@ -72,7 +76,7 @@ def describe(model: Any) -> dict[str, Any]:
     row = next(row for row in RETRIEVERS.values() if row.model is type(model))
     table: dict[str, Any] = {row.name: asdict(model.config)}
     if row.blends:
-        table["blended"] = describe(model.retriever)
+        table["blended"] = [describe(member) for member in model.members]
     return table
 
 
@@ -84,7 +88,13 @@ def build(tables: Mapping[str, Any], item_count: int) -> Retriever:
         item_count: Number of items, without the padding.
     """
     row = next(row for row in RETRIEVERS.values() if row.name in tables)
-    parts = [build(tables["blended"], item_count)] if row.blends else []
+    parts = [[build(member, item_count) for member in tables["blended"]]] if row.blends else []
     make: Any = row.model
-    result: Retriever = make(item_count, row.config(**tables[row.name]), *parts)
+    try:
+        config = row.config(**tables[row.name])
+    except TypeError as error:
+        raise LlamaRecError(
+            f"This {row.name} was made by another version of llamarec.", "Train it again with --replace."
+        ) from error
+    result: Retriever = make(item_count, config, *parts)
     return result

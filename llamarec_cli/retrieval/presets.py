@@ -23,8 +23,9 @@ SEARCHED_DROPOUT = (0.1, 0.2, 0.3, 0.4, 0.5)
 _MAX_LENGTH = {"ml-100k": 200, "ml-100k-1998": 200}
 _BATCH_SIZE = {"ml-100k": 16, "ml-100k-1998": 16}
 
-_TUNED_DROPOUT = {"lrurec": 0.5, "sasrec": 0.5, "bert4rec": 0.3, "narm": 0.5}
+_TUNED_DROPOUT = {"lrurec": 0.5, "sasrec": 0.5, "bert4rec": 0.3, "narm": 0.5, "textrec": 0.3}
 _TUNED_TRAINING: dict[str, Any] = {"averaging": 0.999, "patience": 6}
+_TUNED_LEARNING_RATE = {"textrec": 2e-3}
 
 
 class Preset(StrEnum):
@@ -44,8 +45,10 @@ def architecture_preset(dataset: str, row: RetrieverRow, preset: Preset = Preset
     return replace(row.config(), **found)
 
 
-def training_preset(dataset: str, preset: Preset = Preset.TUNED) -> TrainingConfig:
+def training_preset(dataset: str, row: RetrieverRow, preset: Preset = Preset.TUNED) -> TrainingConfig:
     """Return the configuration of a retriever's training for a data set."""
     defaults = TrainingConfig()
-    tuned = _TUNED_TRAINING if preset is Preset.TUNED else {}
+    tuned: dict[str, Any] = {}
+    if preset is Preset.TUNED:
+        tuned = {**_TUNED_TRAINING, "learning_rate": _TUNED_LEARNING_RATE.get(row.name, defaults.learning_rate)}
     return replace(defaults, batch_size=_BATCH_SIZE.get(dataset, defaults.batch_size), **tuned)

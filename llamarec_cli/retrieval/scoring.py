@@ -27,6 +27,21 @@ from llamarec_cli.retrieval.batches import TrainingBatch, pack_histories
 class Retriever(nn.Module, ABC):
     """Scores items; what makes two of the same kind differ is in the state dictionary."""
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the retrievers whose scores make up this one's; none for most."""
+        return ()
+
+    @property
+    def reading_parts(self) -> tuple[str, ...]:
+        """Those of `parts` that read what a language model made of the items' titles."""
+        return ()
+
+    @property
+    def reads_language_model(self) -> bool:
+        """Whether this retriever reads what a language model made of the items' titles."""
+        return bool(self.reading_parts)
+
     @abstractmethod
     def score(self, histories: Sequences, users_B: npt.NDArray[np.int64]) -> Tensor:
         """Score every item for some users.
@@ -38,6 +53,13 @@ class Retriever(nn.Module, ABC):
         Returns:
             B x V; only the order and the differences of scores have a meaning. The history is not masked yet.
         """
+
+    def score_in_parts(self, histories: Sequences, users_B: npt.NDArray[np.int64]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Score every item, and tell the score of each of `parts`, by name; B x V each."""
+        return self.score(histories, users_B), {}
+
+    def settle(self) -> None:
+        """Compute what scoring reads and what follows from the weights; called before a catalogue is scored."""
 
 
 class SequenceModel(Retriever):
@@ -95,3 +117,7 @@ class FittedRetriever(Retriever):
     @abstractmethod
     def fit(cls, config: Any, fitting: Fitting) -> Self:
         """Make one."""
+
+    def figures(self) -> dict[str, Any]:
+        """Return what is to be told of the fit in the manifest."""
+        return {}

@@ -24,6 +24,7 @@ from llamarec_cli.evaluation.metrics import ndcg_at, recall_at
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.retrieval.batches import TrainingBatch, TrainingWindows
 from llamarec_cli.retrieval.candidates import rank_targets
+from llamarec_cli.retrieval.item_texts import RawVectors
 from llamarec_cli.retrieval.models import RetrieverRow
 from llamarec_cli.snapshots import TrainingState, dropout_seed, part, restore_snapshot, take_snapshot
 
@@ -94,6 +95,7 @@ def train_retriever(
     config: TrainingConfig,
     *,
     device: torch.device,
+    raw: RawVectors | None = None,
     max_minutes: float | None = None,
     max_steps: int | None = None,
     resume: RetrieverState | None = None,
@@ -110,6 +112,7 @@ def train_retriever(
         model_config: Its configuration.
         config: Hyper-parameters.
         device: Where to train.
+        raw: Raw vectors of the items' titles by source, for a retriever that reads them.
         max_minutes: Stop after this time, counted over interruptions.
         max_steps: Stop at the first validation after so many steps, unfinished.
         resume: State of an interrupted run with the same data and configuration.
@@ -121,7 +124,7 @@ def train_retriever(
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
-        run = Trainer(row, item_count, model_config, config, device)
+        run = Trainer(row, item_count, model_config, config, device, raw)
         if resume is not None:
             run.restore(resume)
         state = _loop(run, sequences, validation, config, max_minutes, max_steps, save_state, report)
@@ -138,14 +141,21 @@ class Trainer:
         model_config: Configuration of the model, which is made with random weights.
         config: Hyper-parameters.
         device: Where to train.
+        raw: Raw vectors of the items' titles by source, for a retriever that reads them.
     """
 
     def __init__(
-        self, row: RetrieverRow, item_count: int, model_config: Any, config: TrainingConfig, device: torch.device
+        self,
+        row: RetrieverRow,
+        item_count: int,
+        model_config: Any,
+        config: TrainingConfig,
+        device: torch.device,
+        raw: RawVectors | None = None,
     ) -> None:
         self.row, self.config, self.device = row, config, device
         make: Any = row.model
-        self.model = make(item_count, model_config).to(device)
+        self.model = make(item_count, model_config, *([raw] if row.reads_titles else [])).to(device)
         self.named = dict(self.model.named_parameters())
         plain = [p for name, p in self.named.items() if "norm" in name or name.endswith("bias")]
         decayed = [p for name, p in self.named.items() if not ("norm" in name or name.endswith("bias"))]

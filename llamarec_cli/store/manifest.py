@@ -28,6 +28,7 @@ class Kind(StrEnum):
 
     DATASET = "dataset"
     BASE_MODEL = "base-model"
+    TITLE_VECTORS = "title-vectors"
     RETRIEVER = "retriever"
     RANKER = "ranker"
     EVALUATION = "evaluation"

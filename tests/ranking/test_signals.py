@@ -5,6 +5,7 @@ from llamarec_cli.data.splits import Sequences
 from llamarec_cli.ranking.engine import CandidateScorer
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.signals import Signal, SignalSource, TitleLikeness
+from llamarec_cli.retrieval.candidates import Candidates
 from llamarec_cli.retrieval.neighbours import CountsConfig, ItemCounts
 
 TITLES = ["", "Halo 3", "Halo 4", "Gran Turismo 5", "Zelda", "Turismo"]
@@ -41,9 +42,14 @@ def test_the_latest_title_counts_most() -> None:
     assert likeness.score(example([1, 3], [5]))[0] > likeness.score(example([3, 1], [5]))[0]
 
 
+def pools(*items: list[int]) -> Candidates:
+    items_SK = np.array(items, dtype=np.int32)
+    return Candidates(items_SK, np.zeros(items_SK.shape, dtype=np.float32), {"lrurec": -items_SK.astype(np.float32)})
+
+
 def test_item_counts_are_read_at_the_candidates() -> None:
-    source = SignalSource(counted(), TITLES, Signal.LIKELIHOOD, _Scorer)
-    signals = source.compute([example([1], [2, 5]), example([3], [1])], np.zeros((2, 2)), set(Signal))
+    source = SignalSource(counted(), TITLES, _Scorer)
+    signals = source.compute([example([1], [2, 5]), example([3], [1])], pools([2, 5], [1, 0]))
     together, following = signals[Signal.TOGETHER], signals[Signal.FOLLOWING]
     assert together[0, 0] > 0
     assert together[0, 1] == 0
@@ -52,26 +58,22 @@ def test_item_counts_are_read_at_the_candidates() -> None:
     assert following[1].tolist() == [0, 0]
 
 
-def test_the_language_model_is_loaded_only_if_it_is_asked() -> None:
-    def never() -> _Scorer:
-        raise AssertionError("loaded")
-
-    source = SignalSource(counted(), TITLES, Signal.VERBALIZER, never)
-    assert set(source.compute([example([1], [2])], np.zeros((1, 1)), {Signal.RETRIEVER})) == {Signal.RETRIEVER}
-    with pytest.raises(AssertionError, match="loaded"):
-        source.compute([example([1], [2])], np.zeros((1, 1)), {Signal.VERBALIZER})
+def test_the_first_stages_scores_are_signals_too() -> None:
+    signals = SignalSource(counted(), TITLES, _Scorer).compute([example([1], [2, 5])], pools([2, 5]), [])
+    assert signals[Signal.RETRIEVER][0].tolist() == pytest.approx([np.log(0.5)] * 2)
+    assert signals["lrurec"].tolist() == [[-2, -5]]
+    assert set(signals) == {Signal.RETRIEVER, "lrurec"}
 
 
-def test_the_language_model_is_loaded_once() -> None:
+def test_the_language_model_is_loaded_once_and_not_before_it_is_asked() -> None:
     scorers: list[_Scorer] = []
 
     def load() -> _Scorer:
         scorers.append(_Scorer())
         return scorers[-1]
 
-    source = SignalSource(counted(), TITLES, Signal.VERBALIZER, load)
-    for _ in range(2):
-        found = source.compute([example([1], [2, 3])] * 3, np.zeros((3, 4)), {Signal.VERBALIZER})
-    assert found[Signal.VERBALIZER][0].tolist() == [0, -1, -np.inf, -np.inf]
+    source = SignalSource(counted(), TITLES, load)
+    source.compute([example([1], [2, 3])], pools([2, 3]))
+    assert not scorers
+    assert source.scorer is source.scorer
     assert len(scorers) == 1
-    assert scorers[0].asked == 6

@@ -6,6 +6,7 @@ import torch
 
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import HeldOut, Sequences, Split, held_out, training_sequences
+from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.evaluation.metrics import ndcg_at
 from llamarec_cli.retrieval.candidates import rank_targets, retrieve
 from llamarec_cli.retrieval.ensemble import Ensemble, EnsembleConfig
@@ -78,33 +79,79 @@ class _Indifferent(Retriever):
         return torch.zeros(len(users_B), 41)
 
 
-def test_an_ensemble_is_as_good_as_its_retriever_at_least_and_learns_what_it_misses(ring: PreparedData) -> None:
+def test_an_ensemble_learns_what_its_retriever_misses(ring: PreparedData) -> None:
     validation = held_out(ring, Split.VALIDATION)
-    model = Ensemble.fit(
-        EnsembleConfig(neighbours=5, window=5, recent=3),
-        fitting_on(training_sequences(ring), validation, ring.item_count, lambda _: _Indifferent()),
+    told: list[str] = []
+    fitting = Fitting(
+        training_sequences(ring),
+        validation,
+        ring.item_count,
+        lambda _: _Indifferent(),
+        torch.device("cpu"),
+        lambda progress: told.append(progress.note),
     )
-    assert model.weights.sum() > 0
+    model = Ensemble.fit(EnsembleConfig(neighbours=5, window=5, recent=3, retrievers=("lrurec",)), fitting)
+    assert model.weights_J[1:].sum() > 0
     assert ndcg_at(rank_targets(model, validation), 10) > 0.6
+    parts = {part["name"]: part for part in model.figures()["blend"]["parts"]}
+    assert list(parts) == ["lrurec", "together", "following"]
+    # Who scores everything alike adds nothing.
+    assert parts["lrurec"]["ndcg_without"] == model.figures()["blend"]["ndcg@10"] > 0.6
+    assert any("following" in note for note in told)
 
 
-def test_an_ensemble_that_gains_nothing_leaves_the_order_alone(ring: PreparedData) -> None:
+class _Knowing(_Indifferent):
+    """Knows the true item of every validation user."""
+
+    def __init__(self, cases: HeldOut) -> None:
+        super().__init__()
+        self.cases = cases
+
+    def score(self, histories: Sequences, users_B: np.ndarray) -> torch.Tensor:
+        scores = super().score(histories, users_B)
+        scores[np.arange(len(users_B)), self.cases.targets_S[users_B]] = 9.0
+        return scores
+
+
+def test_members_count_by_what_they_know_and_none_below_0(ring: PreparedData) -> None:
     validation = held_out(ring, Split.VALIDATION)
+    members = {"knowing": _Knowing(validation), "other": _Indifferent()}
+    fitting = fitting_on(training_sequences(ring), validation, ring.item_count, members.__getitem__)
+    model = Ensemble.fit(EnsembleConfig(retrievers=("knowing", "other")), fitting)
+    assert model.weights_J[0] > 0.1
+    assert (model.weights_J >= 0).all()
+    assert ndcg_at(rank_targets(model, validation), 10) > 0.99
 
-    class Knowing(_Indifferent):
-        def score(self, histories: Sequences, users_B: np.ndarray) -> torch.Tensor:
-            scores = super().score(histories, users_B)
-            scores[np.arange(len(users_B)), validation.targets_S[users_B]] = 9.0
-            return scores
 
-    fitting = fitting_on(training_sequences(ring), validation, ring.item_count, lambda _: Knowing())
-    assert Ensemble.fit(EnsembleConfig(), fitting).weights.tolist() == [0, 0]
+def test_candidates_carry_the_scores_of_every_member(ring: PreparedData) -> None:
+    validation = held_out(ring, Split.VALIDATION)
+    members = {"knowing": _Knowing(validation), "other": _Indifferent()}
+    fitting = fitting_on(training_sequences(ring), validation, ring.item_count, members.__getitem__)
+    model = Ensemble.fit(EnsembleConfig(retrievers=("knowing", "other")), fitting)
+    found = retrieve(model, validation.histories, 5)
+    assert set(found.parts) == {"knowing", "other"}
+    assert found.parts["knowing"].shape == found.items_SK.shape
+    true = found.items_SK == validation.targets_S[:, None]
+    assert (found.parts["knowing"][true] > found.parts["knowing"][~true].max()).all()
+
+
+def test_an_ensemble_without_anybody_to_fit_on_is_its_first_retriever(ring: PreparedData) -> None:
+    model = Ensemble.fit(
+        EnsembleConfig(retrievers=("lrurec",)),
+        fitting_on(training_sequences(ring), nothing_held_out(), ring.item_count, lambda _: _Indifferent()),
+    )
+    assert model.weights_J.tolist() == [1, 0, 0]
 
 
 def test_a_retriever_is_built_again_from_its_description() -> None:
-    lrurec = build({"lrurec": {"width": 8}}, 5)
-    ensemble = Ensemble(5, EnsembleConfig(neighbours=2), lrurec)
+    members = [build({"lrurec": {"width": 8}}, 5), build({"sasrec": {"width": 8}}, 5)]
+    ensemble = Ensemble(5, EnsembleConfig(neighbours=2, retrievers=("lrurec", "sasrec")), members)
     again = build({"dataset": "games", **describe(ensemble)}, 5)
     again.load_state_dict(ensemble.state_dict())
     histories = sequences_of([1, 2], [3])
     assert retrieve(again, histories, 3).items_SK.tolist() == retrieve(ensemble, histories, 3).items_SK.tolist()
+
+
+def test_a_description_of_another_version_is_a_sentence() -> None:
+    with pytest.raises(LlamaRecError, match="another version"):
+        build({"ensemble": {"retriever": "lrurec"}, "blended": []}, 5)

@@ -9,6 +9,7 @@ from llamarec_cli.data.splits import Sequences, Split, held_out, training_sequen
 from llamarec_cli.errors import UsageError
 from llamarec_cli.retrieval.attention import Ragged, SelfAttention
 from llamarec_cli.retrieval.batches import TrainingWindows, pack_histories
+from llamarec_cli.retrieval.item_texts import Source
 from llamarec_cli.retrieval.models import RETRIEVERS, RetrieverRow, retriever_row
 from llamarec_cli.retrieval.training import TrainingConfig, train_retriever
 
@@ -24,6 +25,20 @@ def sequences_of(*sequences: list[int]) -> Sequences:
     return Sequences(np.array(sum(sequences, []), dtype=np.int32), offsets)
 
 
+def made(row: RetrieverRow, items: int, **config: object):  # type: ignore[no-untyped-def]
+    """A model of a row; one that reads titles reads random vectors."""
+    if not row.reads_titles:
+        return row.model(items, row.config(**config))
+    raw = raw_of(items)
+    model = row.model(items, row.config(raw_widths=(6,), dimensions=4, hidden=8, **config), raw)
+    model.settle()
+    return model
+
+
+def raw_of(items: int) -> dict[Source, torch.Tensor]:
+    return {Source.LANGUAGE_MODEL: torch.randn(items, 6, generator=torch.Generator().manual_seed(1))}
+
+
 def vectors(model, *histories: list[int]) -> torch.Tensor:  # type: ignore[no-untyped-def]
     packed = pack_histories(sequences_of(*histories), np.arange(len(histories)), model.config.max_length, CPU)
     return model.user_vectors(packed)
@@ -32,7 +47,7 @@ def vectors(model, *histories: list[int]) -> torch.Tensor:  # type: ignore[no-un
 @every_model
 def test_a_history_has_the_same_vector_alone_and_in_a_batch(row: RetrieverRow) -> None:
     torch.manual_seed(0)
-    model = row.model(9, row.config(width=8, dropout=0.5, max_length=6)).eval()
+    model = made(row, 9, width=8, dropout=0.5, max_length=6).eval()
     histories = [[1], [2, 3, 4, 9], [5, 6], [7, 7, 7, 1, 2, 3, 4, 5]]
     together = vectors(model, *histories)
     for vector, history in zip(together, histories, strict=True):
@@ -42,7 +57,7 @@ def test_a_history_has_the_same_vector_alone_and_in_a_batch(row: RetrieverRow) -
 @every_model
 def test_the_last_item_matters_and_what_is_beyond_the_window_does_not(row: RetrieverRow) -> None:
     torch.manual_seed(0)
-    model = row.model(9, row.config(width=8, max_length=3)).eval()
+    model = made(row, 9, width=8, max_length=3).eval()
     assert not torch.allclose(vectors(model, [1, 2, 3]), vectors(model, [1, 2, 4]))
     assert torch.allclose(vectors(model, [9, 1, 2, 3]), vectors(model, [5, 1, 2, 3]))
 
@@ -50,7 +65,7 @@ def test_the_last_item_matters_and_what_is_beyond_the_window_does_not(row: Retri
 @every_model
 def test_every_parameter_gets_a_gradient(row: RetrieverRow) -> None:
     torch.manual_seed(0)
-    model = row.model(9, row.config(width=8, dropout=0.0, max_length=6))
+    model = made(row, 9, width=8, dropout=0.0, max_length=6)
     windows = TrainingWindows.cut(sequences_of([1, 2, 3, 4, 5, 6, 7, 8], [9, 1], [4, 5, 6]), 6)
     model.training_loss(next(windows.epoch(8, seed=0, epoch=0, device=CPU))).backward()
     for name, parameter in model.named_parameters():
@@ -96,9 +111,10 @@ def test_it_learns_what_comes_next(row: RetrieverRow, ring: PreparedData) -> Non
         held_out(ring, Split.VALIDATION),
         ring.item_count,
         row,
-        row.config(width=16, dropout=0.0, max_length=12),
+        row.config(width=16, dropout=0.0, max_length=12, **({"raw_widths": (6,)} if row.reads_titles else {})),
         TrainingConfig(batch_size=16, epochs=60, validate_every=60, learning_rate=1e-2, patience=4),
         device=CPU,
+        raw=raw_of(ring.item_count) if row.reads_titles else None,
     )
     assert max(validation.recall for validation in state.validations) > 0.9
     assert not model.training

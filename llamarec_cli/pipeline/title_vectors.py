@@ -1,0 +1,122 @@
+"""Raw vectors of a catalogue's titles, for TextRec and its controls.
+
+Those of a language model are kept in the store: the titles are read once for a data set and a base model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, assert_never
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from llamarec_cli.data.dataset import PreparedData
+from llamarec_cli.pipeline.base_model import BaseModel, base_slug
+from llamarec_cli.pipeline.context import Context, best_device
+from llamarec_cli.pipeline.training_state import TrainingStates
+from llamarec_cli.ranking.base_models import compute_dtype, load_base_model, load_tokenizer
+from llamarec_cli.ranking.title_reading import TitleReader
+from llamarec_cli.retrieval.item_texts import Source, TfidfVectors, random_vectors
+from llamarec_cli.retrieval.textrec import Features, TextRecConfig
+from llamarec_cli.store.manifest import Kind, Manifest
+from llamarec_cli.store.registry import Artefact
+
+_VECTORS_FILE = "vectors.safetensors"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How titles are read.
+
+    Attributes:
+        depths: See `TitleReader`.
+        title_tokens: See `TitleReader`.
+    """
+
+    depths: Sequence[float]
+    title_tokens: int
+
+
+def raw_vectors(
+    context: Context, dataset: Artefact, data: PreparedData, config: TextRecConfig, base: BaseModel | None
+) -> dict[Source, Any]:
+    """Return the raw vectors of a catalogue's titles by source, without the padding's.
+
+    Args:
+        context: Surroundings.
+        dataset: The data set in the store.
+        data: Its content.
+        config: Tells which sources, and how a language model reads.
+        base: The language model; None where no source is one.
+    """
+    titles = data.titles[1:]
+    raw: dict[Source, Any] = {}
+    for source in Features(config.features).sources:
+        match source:
+            case Source.LANGUAGE_MODEL:
+                assert base is not None
+                reading = Reading(config.depths, config.title_tokens)
+                raw[source] = need_title_vectors(context, dataset, data, base, reading)
+            case Source.TFIDF:
+                raw[source] = TfidfVectors(titles)(titles)
+            case Source.RANDOM:
+                raw[source] = random_vectors(titles)
+            case _:
+                assert_never(source)
+    return raw
+
+
+def open_reader(base: BaseModel, reading: Reading) -> TitleReader:
+    """Load a base model as a reader of titles."""
+    model = load_base_model(base.path, best_device())
+    return TitleReader(model, load_tokenizer(base.path), reading.depths, reading.title_tokens)
+
+
+def need_title_vectors(
+    context: Context, dataset: Artefact, data: PreparedData, base: BaseModel, reading: Reading
+) -> Tensor:
+    """Return the raw vectors of a catalogue's titles, without the padding's, reading the titles if that is not done.
+
+    Vectors that are kept serve as long as they come of these titles, this base model and this way of reading; else
+    they are made anew. An interrupted reading goes on.
+    """
+    name = f"{dataset.manifest.name}/{base_slug(base.name)}.titles"
+    with context.store.making(name, context.say):
+        config = {
+            "vocabulary": data.vocabulary_digest(),
+            "base": base.name,
+            "base_digest": base.digest,
+            "dtype": str(compute_dtype(best_device())).removeprefix("torch."),
+            **asdict(reading),
+            "depths": list(reading.depths),
+        }
+        if name in context.store:
+            kept = context.store.open(name, Kind.TITLE_VECTORS)
+            if kept.manifest.config == config:
+                return load_file(kept.path / _VECTORS_FILE)["vectors"]
+        vectors = _read(context, name, data.titles[1:], open_reader(base, reading), config)
+        manifest = Manifest(
+            name=name,
+            kind=Kind.TITLE_VECTORS,
+            config=config,
+            parents={dataset.manifest.name: dataset.manifest.digest},
+            metrics={},
+            command=context.command,
+        )
+        with context.store.stage(manifest, replace=True) as folder:
+            save_file({"vectors": vectors}, folder / _VECTORS_FILE)
+        TrainingStates(context, name, config).clear()
+        return vectors
+
+
+def _read(context: Context, name: str, titles: list[str], reader: TitleReader, config: dict[str, object]) -> Tensor:
+    states = TrainingStates(context, name, config)
+    vectors, done = torch.zeros(len(titles), reader.width), 0
+    if saved := states.load():
+        vectors, done = saved[0]["vectors"], saved[1]["done"]
+    return reader.read(
+        titles, vectors, done, lambda so_far, count: states.save({"vectors": so_far}, {"done": count}), context.report
+    )

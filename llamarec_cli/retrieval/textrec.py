@@ -1,0 +1,208 @@
+"""TextRec: LRURec whose item vectors are computed from the items' titles, and not learnt for each item.
+
+An item's vector is a small map of what a language model made of its title when it read it, once:
+
+    e_v = W2 GELU(W1 f_v)        f_v = whitened features of the title of item v
+
+The map's output stands where LRURec has its embeddings, on both sides: what the recurrence reads, and what its hidden
+state is compared with. So items whose titles say the same thing are alike from the first step on, an item that nobody
+has bought yet has a vector like any other, and recommending needs no language model: the table of all vectors is kept.
+
+The same model reads TF-IDF features, or random ones, in place of the language model's: the controls that tell what the
+language model itself is worth.
+
+Shapes: V items + padding, D width, F features, R raw width of a source, N further texts, B users.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, assert_never
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from llamarec_cli.data.splits import Sequences
+from llamarec_cli.retrieval.batches import TrainingBatch, pack_histories
+from llamarec_cli.retrieval.dropout import Dropout
+from llamarec_cli.retrieval.item_texts import RawVectors, Source, fit_sparse_whitening, fit_whitening
+from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig
+
+
+class Features(StrEnum):
+    """What the items' vectors are computed from."""
+
+    LANGUAGE_MODEL = "language-model"
+    TFIDF = "tfidf"
+    BOTH = "both"
+    RANDOM = "random"
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The sources whose features stand side by side."""
+        match self:
+            case Features.LANGUAGE_MODEL:
+                return (Source.LANGUAGE_MODEL,)
+            case Features.TFIDF:
+                return (Source.TFIDF,)
+            case Features.BOTH:
+                return (Source.LANGUAGE_MODEL, Source.TFIDF)
+            case Features.RANDOM:
+                return (Source.RANDOM,)
+            case _:
+                assert_never(self)
+
+
+@dataclass(frozen=True)
+class TextRecConfig(LRURecConfig):
+    """Architecture of TextRec.
+
+    Attributes:
+        dropout: As for LRURec.
+        features: What item vectors are computed from; see `Features`.
+        depths: Layers of the language model whose hidden states are read, as shares of its depth.
+        title_tokens: Tokens of a title that are read at most.
+        dimensions: F of each source.
+        hidden: Width of the map's hidden layer.
+        feature_dropout: Dropout rate on the hidden layer.
+        raw_widths: R of each source; filled in from the sources.
+    """
+
+    dropout: float = 0.3
+    features: str = Features.LANGUAGE_MODEL
+    depths: tuple[float, ...] = (0.33, 0.67)
+    title_tokens: int = 24
+    dimensions: int = 768
+    hidden: int = 256
+    feature_dropout: float = 0.2
+    raw_widths: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.features not in list(Features):
+            raise ValueError(f"features must be one of {', '.join(Features)}")
+        if min(self.title_tokens, self.dimensions, self.hidden) < 1:
+            raise ValueError("title_tokens, dimensions and hidden must be at least 1")
+        if not self.depths or not all(0 < depth <= 1 for depth in self.depths):
+            raise ValueError("depths must be above 0 and at most 1")
+        if not 0 <= self.feature_dropout < 1:
+            raise ValueError("feature_dropout must be at least 0 and below 1")
+
+
+class TextRec(LRURec):
+    """The whole model.
+
+    Args:
+        item_count: Number of items, without the padding.
+        config: Architecture.
+        raw: Raw vectors of the catalogue by source, without the padding's, N x R each: a tensor, or a scipy sparse
+            matrix. Needed to train; a model that is loaded has its table of item vectors, and its whitenings.
+    """
+
+    config: TextRecConfig
+
+    def __init__(self, item_count: int, config: TextRecConfig, raw: RawVectors | None = None) -> None:
+        super().__init__(item_count, config)
+        self.embedding: TextEmbedding = TextEmbedding(item_count, config, raw)  # type: ignore[assignment]
+
+    @property
+    def reads_language_model(self) -> bool:
+        """Whether one of the sources is a language model."""
+        return Source.LANGUAGE_MODEL in self.embedding.sources
+
+    def training_loss(self, batch: TrainingBatch) -> Tensor:
+        """Return the mean negative log-likelihood of the next item at every real position."""
+        self.embedding.compute()
+        return super().training_loss(batch)
+
+    def settle(self) -> None:
+        """Compute the table of item vectors from the weights as they are now."""
+        self.embedding.compute()
+
+    def score_texts(self, histories: Sequences, users_B: npt.NDArray[np.int64], raw: RawVectors) -> Tensor:
+        """Score items by their titles alone, whether the catalogue knows them or not.
+
+        Args:
+            histories: Histories of items of the catalogue, of which none may be empty.
+            users_B: Which of them.
+            raw: Raw vectors of N titles, by source.
+
+        Returns:
+            B x N, comparable with what `score` returns.
+        """
+        packed = pack_histories(histories, users_B, self.config.max_length, self.item_bias.device)
+        return self.user_vectors(packed) @ self.embedding.encode(raw).T
+
+
+class TextEmbedding(nn.Module):
+    """Item vectors as a function of texts, in the place of an `nn.Embedding`.
+
+    Attributes:
+        weight: The table of item vectors, V x D, as it was last computed; row 0 is the padding's.
+    """
+
+    weight: Tensor
+    features_VF: Tensor | None
+
+    def __init__(self, item_count: int, config: TextRecConfig, raw: RawVectors | None) -> None:
+        super().__init__()
+        self.sources = Features(config.features).sources
+        for source, width in zip(self.sources, config.raw_widths, strict=True):
+            self.register_buffer(f"projection_{source.name}", torch.zeros(width, config.dimensions))
+            self.register_buffer(f"offset_{source.name}", torch.zeros(config.dimensions))
+        self.map = nn.Sequential(
+            nn.Linear(config.dimensions * len(self.sources), config.hidden),
+            nn.GELU(),
+            Dropout(config.feature_dropout),
+            nn.Linear(config.hidden, config.width),
+        )
+        self.register_buffer("weight", torch.zeros(item_count + 1, config.width))
+        # Not saved: the table says all that scoring needs of them.
+        self.register_buffer("features_VF", None if raw is None else self._whitened(raw, config), persistent=False)
+
+    def forward(self, items: Tensor) -> Tensor:
+        """Return the vectors of some items, as many rows as there are ids."""
+        return nn.functional.embedding(items, self.weight)
+
+    def compute(self) -> None:
+        """Compute the table anew, with gradients where these are wanted; nothing without the catalogue's features."""
+        if self.features_VF is not None:
+            self.weight = self.map(self.features_VF)
+
+    @torch.inference_mode()
+    def encode(self, raw: RawVectors) -> Tensor:
+        """Return the vectors of N texts, N x D.
+
+        Args:
+            raw: Raw vectors by source, N x R each.
+        """
+        features: Tensor = self.map(torch.cat([self._features(source, raw[source]) for source in self.sources], dim=1))
+        return features
+
+    def _whitened(self, raw: RawVectors, config: TextRecConfig) -> Tensor:
+        """Fit the whitenings, and return the features of the catalogue, V x F in all; zeros for the padding."""
+        for source in self.sources:
+            match source:
+                case Source.LANGUAGE_MODEL:
+                    whitening = fit_whitening(raw[source], config.dimensions, parts=len(config.depths))
+                case Source.TFIDF:
+                    whitening = fit_sparse_whitening(raw[source], config.dimensions)
+                case Source.RANDOM:
+                    whitening = fit_whitening(raw[source], config.dimensions)
+                case _:
+                    assert_never(source)
+            self.get_buffer(f"projection_{source.name}").copy_(whitening.projection_RF)
+            self.get_buffer(f"offset_{source.name}").copy_(whitening.offset_F)
+        features_NF = torch.cat([self._features(source, raw[source]) for source in self.sources], dim=1)
+        return torch.cat([features_NF.new_zeros(1, features_NF.shape[1]), features_NF])
+
+    def _features(self, source: Source, raw_NR: Any) -> Tensor:
+        projection_RF = self.get_buffer(f"projection_{source.name}")
+        if isinstance(raw_NR, Tensor):
+            features_NF = raw_NR.to(projection_RF.device) @ projection_RF
+        else:
+            features_NF = torch.from_numpy(raw_NR @ projection_RF.cpu().numpy()).to(projection_RF)
+        return features_NF - self.get_buffer(f"offset_{source.name}")
