@@ -25,6 +25,8 @@ from llamarec_cli.retrieval.presets import architecture_preset, training_preset
 from llamarec_cli.retrieval.training import Trainer
 
 _WARM_UP = 5
+# Of two layers of the default base model.
+_TITLE_WIDTH = 1152
 _PASSES = 3
 
 
@@ -85,7 +87,9 @@ def bench_retriever(context: Context, dataset: str, *, model: str, steps: int) -
     machine = measure_machine()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
-        trainer = Trainer(row, data.item_count, architecture_preset(dataset, row), training_preset(dataset, row), device)
+        trainer = Trainer(
+            row, data.item_count, architecture_preset(dataset, row), training_preset(dataset, row), device
+        )
         cases = held_out(data, Split.TEST)
         windows = TrainingWindows.cut(training_sequences(data), trainer.model.config.max_length)
         if not len(windows) or not len(cases):

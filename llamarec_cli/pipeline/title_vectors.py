@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from llamarec_cli.data.dataset import PreparedData
-from llamarec_cli.pipeline.base_model import BaseModel, base_slug
+from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.pipeline.base_model import BaseModel, base_slug, need_base_model
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.ranking.base_models import compute_dtype, load_base_model, load_tokenizer
@@ -62,6 +63,42 @@ def raw_vectors(
                 raw[source] = need_title_vectors(context, dataset, data, base, reading)
             case Source.TFIDF:
                 raw[source] = TfidfVectors(titles)(titles)
+            case Source.RANDOM:
+                raw[source] = random_vectors(titles)
+            case _:
+                assert_never(source)
+    return raw
+
+
+def raw_of_new_titles(
+    context: Context, retriever: Artefact, data: PreparedData, titles: Sequence[str]
+) -> dict[Source, Any]:
+    """Return the raw vectors of titles that need not be in the catalogue, for `TextRec.score_texts`.
+
+    Args:
+        context: Surroundings.
+        retriever: A checkpoint of TextRec.
+        data: The data set it was trained on.
+        titles: Any titles.
+
+    Raises:
+        LlamaRecError: The language model that read the catalogue cannot be had, or is another one now.
+    """
+    made = retriever.manifest.config
+    config = TextRecConfig(**made["textrec"])
+    raw: dict[Source, Any] = {}
+    for source in Features(config.features).sources:
+        match source:
+            case Source.LANGUAGE_MODEL:
+                base = need_base_model(context, made["base"], revision=made["base_digest"])
+                if base.digest != made["base_digest"]:
+                    raise LlamaRecError(
+                        f"{retriever.manifest.name} was made with another version of {base.name} than the one at hand.",
+                        f"llamarec train retriever --dataset {made['dataset']} --model textrec --replace",
+                    )
+                raw[source] = open_reader(base, Reading(config.depths, config.title_tokens))(titles)
+            case Source.TFIDF:
+                raw[source] = TfidfVectors(data.titles[1:])(titles)
             case Source.RANDOM:
                 raw[source] = random_vectors(titles)
             case _:

@@ -86,7 +86,7 @@ def train(
         context: Surroundings.
         dataset: Name of a prepared data set, or of one in the catalogue.
         model: A name of `RETRIEVERS`.
-        name: Name of the checkpoint; `DATASET/MODEL` by default.
+        name: Name of the checkpoint; by default `DATASET/MODEL`, of a control `DATASET/MODEL-FEATURES`.
         preset: The recipe that `overrides` are laid over.
         base: The language model that reads titles, for a retriever that does: a known name, a folder, or a repository
             on the Hugging Face Hub.
@@ -101,7 +101,7 @@ def train(
         LlamaRecError: The name is taken, the data set cannot be had or is too small, or training diverged.
         UsageError: The configuration is wrong.
     """
-    name = name or retriever_name(dataset, retriever_row(model).name)
+    name = name or _default_name(dataset, retriever_row(model), overrides or {})
     with context.store.making(name, context.say):
         plan = make_plan(
             context,
@@ -117,6 +117,12 @@ def train(
             return _fit(context, plan, preset, base, overrides or {}, max_minutes, replace)
         trained, state = run_training(context, plan, max_minutes=max_minutes)
         return keep_trained(context, plan, trained, state, replace=replace)
+
+
+def _default_name(dataset: str, row: RetrieverRow, overrides: Overrides) -> str:
+    features = overrides.get(row.name, {}).get("features", Features.LANGUAGE_MODEL)
+    suffix = f"-{features}" if row.reads_titles and features != Features.LANGUAGE_MODEL else ""
+    return retriever_name(dataset, row.name + suffix)
 
 
 def make_plan(

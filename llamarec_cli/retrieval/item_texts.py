@@ -85,9 +85,9 @@ def fit_sparse_whitening(raw_NR: Any, features: int) -> Whitening:
     """
     from sklearn.decomposition import TruncatedSVD
 
-    # No more directions than the matrix has rows and columns, which would be an error.
-    count = max(1, min(features, min(raw_NR.shape) - 1))
-    reduction = TruncatedSVD(count, random_state=0).fit(raw_NR)
+    if min(raw_NR.shape) <= features:
+        return fit_whitening(torch.from_numpy(raw_NR.toarray()).float(), features)
+    reduction = TruncatedSVD(features, random_state=0).fit(raw_NR)
     reduced = fit_whitening(torch.from_numpy(reduction.transform(raw_NR)).float(), features)
     directions_RF = torch.from_numpy(reduction.components_.T.copy()).float()
     return Whitening(directions_RF @ reduced.projection_RF, reduced.offset_F)

@@ -89,7 +89,7 @@ class LRURec(SequenceModel):
         self.embedding_norm = nn.LayerNorm(config.width)
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(LRUBlock(config) for _ in range(config.blocks))
-        self.item_bias = nn.Parameter(torch.zeros(item_count + 1))
+        self.item_bias: Tensor = nn.Parameter(torch.zeros(item_count + 1))
         self._initialise()
 
     def forward(self, items: PackedSequence) -> Tensor:

@@ -25,7 +25,11 @@ _BATCH_SIZE = {"ml-100k": 16, "ml-100k-1998": 16}
 
 _TUNED_DROPOUT = {"lrurec": 0.5, "sasrec": 0.5, "bert4rec": 0.3, "narm": 0.5, "textrec": 0.3}
 _TUNED_TRAINING: dict[str, Any] = {"averaging": 0.999, "patience": 6}
-_TUNED_LEARNING_RATE = {"textrec": 2e-3}
+_TUNED_TRAINING_OF: dict[str, dict[str, Any]] = {
+    "textrec": {"learning_rate": 3e-3, "validate_every": 250, "patience": 4}
+}
+# The map from titles to item vectors costs the same for any batch, so TextRec takes larger ones.
+_TUNED_BATCHES = {"textrec": 2}
 
 
 class Preset(StrEnum):
@@ -47,8 +51,10 @@ def architecture_preset(dataset: str, row: RetrieverRow, preset: Preset = Preset
 
 def training_preset(dataset: str, row: RetrieverRow, preset: Preset = Preset.TUNED) -> TrainingConfig:
     """Return the configuration of a retriever's training for a data set."""
-    defaults = TrainingConfig()
-    tuned: dict[str, Any] = {}
+    config = TrainingConfig()
+    config = replace(config, batch_size=_BATCH_SIZE.get(dataset, config.batch_size))
     if preset is Preset.TUNED:
-        tuned = {**_TUNED_TRAINING, "learning_rate": _TUNED_LEARNING_RATE.get(row.name, defaults.learning_rate)}
-    return replace(defaults, batch_size=_BATCH_SIZE.get(dataset, defaults.batch_size), **tuned)
+        batch_size = config.batch_size * _TUNED_BATCHES.get(row.name, 1)
+        tuned = {**_TUNED_TRAINING, "batch_size": batch_size, **_TUNED_TRAINING_OF.get(row.name, {})}
+        config = replace(config, **tuned)
+    return config

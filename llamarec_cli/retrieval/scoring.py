@@ -73,7 +73,7 @@ class SequenceModel(Retriever):
 
     config: Any
     embedding: nn.Embedding
-    item_bias: nn.Parameter
+    item_bias: Tensor
 
     @abstractmethod
     def training_loss(self, batch: TrainingBatch) -> Tensor:

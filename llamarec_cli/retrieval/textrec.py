@@ -2,11 +2,12 @@
 
 An item's vector is a small map of what a language model made of its title when it read it, once:
 
-    e_v = W2 GELU(W1 f_v)        f_v = whitened features of the title of item v
+    (e_v, b_v) = W2 GELU(W1 f_v)        f_v = whitened features of the title of item v
 
-The map's output stands where LRURec has its embeddings, on both sides: what the recurrence reads, and what its hidden
-state is compared with. So items whose titles say the same thing are alike from the first step on, an item that nobody
-has bought yet has a vector like any other, and recommending needs no language model: the table of all vectors is kept.
+The map's output stands where LRURec has its embeddings, on both sides, and its item biases: it is what the recurrence
+reads, and what its hidden state is compared with. So items whose titles say the same thing are alike from the first
+step on, an item that nobody has bought yet has a vector like any other, and recommending needs no language model: the
+table of all vectors is kept.
 
 The same model reads TF-IDF features, or random ones, in place of the language model's: the controls that tell what the
 language model itself is worth.
@@ -72,10 +73,10 @@ class TextRecConfig(LRURecConfig):
     """
 
     dropout: float = 0.3
-    features: str = Features.LANGUAGE_MODEL
+    features: str = "language-model"
     depths: tuple[float, ...] = (0.33, 0.67)
     title_tokens: int = 24
-    dimensions: int = 768
+    dimensions: int = 512
     hidden: int = 256
     feature_dropout: float = 0.2
     raw_widths: tuple[int, ...] = ()
@@ -107,6 +108,8 @@ class TextRec(LRURec):
     def __init__(self, item_count: int, config: TextRecConfig, raw: RawVectors | None = None) -> None:
         super().__init__(item_count, config)
         self.embedding: TextEmbedding = TextEmbedding(item_count, config, raw)  # type: ignore[assignment]
+        del self.item_bias
+        self.register_buffer("item_bias", torch.zeros(item_count + 1))
 
     @property
     def reads_language_model(self) -> bool:
@@ -115,12 +118,13 @@ class TextRec(LRURec):
 
     def training_loss(self, batch: TrainingBatch) -> Tensor:
         """Return the mean negative log-likelihood of the next item at every real position."""
-        self.embedding.compute()
+        self.settle()
         return super().training_loss(batch)
 
     def settle(self) -> None:
-        """Compute the table of item vectors from the weights as they are now."""
-        self.embedding.compute()
+        """Compute all items' vectors and biases from the weights as they are now, if the features are at hand."""
+        if self.embedding.features_VF is not None:
+            self.embedding.weight, self.item_bias = self.embedding.map_features(self.embedding.features_VF)
 
     def score_texts(self, histories: Sequences, users_B: npt.NDArray[np.int64], raw: RawVectors) -> Tensor:
         """Score items by their titles alone, whether the catalogue knows them or not.
@@ -134,7 +138,8 @@ class TextRec(LRURec):
             B x N, comparable with what `score` returns.
         """
         packed = pack_histories(histories, users_B, self.config.max_length, self.item_bias.device)
-        return self.user_vectors(packed) @ self.embedding.encode(raw).T
+        vectors_ND, bias_N = self.embedding.encode(raw)
+        return torch.addmm(bias_N, self.user_vectors(packed), vectors_ND.T)
 
 
 class TextEmbedding(nn.Module):
@@ -157,7 +162,7 @@ class TextEmbedding(nn.Module):
             nn.Linear(config.dimensions * len(self.sources), config.hidden),
             nn.GELU(),
             Dropout(config.feature_dropout),
-            nn.Linear(config.hidden, config.width),
+            nn.Linear(config.hidden, config.width + 1),
         )
         self.register_buffer("weight", torch.zeros(item_count + 1, config.width))
         # Not saved: the table says all that scoring needs of them.
@@ -167,20 +172,19 @@ class TextEmbedding(nn.Module):
         """Return the vectors of some items, as many rows as there are ids."""
         return nn.functional.embedding(items, self.weight)
 
-    def compute(self) -> None:
-        """Compute the table anew, with gradients where these are wanted; nothing without the catalogue's features."""
-        if self.features_VF is not None:
-            self.weight = self.map(self.features_VF)
+    def map_features(self, features_NF: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the vectors, N x D, and the biases of N items with these features."""
+        out: Tensor = self.map(features_NF)
+        return out[:, :-1].contiguous(), out[:, -1].contiguous()
 
-    @torch.inference_mode()
-    def encode(self, raw: RawVectors) -> Tensor:
-        """Return the vectors of N texts, N x D.
+    @torch.no_grad()
+    def encode(self, raw: RawVectors) -> tuple[Tensor, Tensor]:
+        """Return the vectors and the biases of N texts, as `map_features`.
 
         Args:
             raw: Raw vectors by source, N x R each.
         """
-        features: Tensor = self.map(torch.cat([self._features(source, raw[source]) for source in self.sources], dim=1))
-        return features
+        return self.map_features(torch.cat([self._features(source, raw[source]) for source in self.sources], dim=1))
 
     def _whitened(self, raw: RawVectors, config: TextRecConfig) -> Tensor:
         """Fit the whitenings, and return the features of the catalogue, V x F in all; zeros for the padding."""
