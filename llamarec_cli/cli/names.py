@@ -43,9 +43,14 @@ def retriever_models(incomplete: str) -> list[str]:
     return _beginning(incomplete, ["lrurec", "sasrec", "bert4rec", "narm", "textrec", "popularity", "ensemble"])
 
 
+def features(incomplete: str) -> list[str]:
+    """Complete what textrec knows of a title."""
+    return _beginning(incomplete, ["language-model", "tfidf", "both", "random"])
+
+
 def strategies(incomplete: str) -> list[str]:
     """Complete a way to read the language model."""
-    return _beginning(incomplete, ["verbalizer", "likelihood"])
+    return _beginning(incomplete, ["signals", "verbalizer", "likelihood"])
 
 
 def ways_to_rank(incomplete: str) -> list[str]:

@@ -46,7 +46,7 @@ llamarec train ranker --dataset games
 
 llamarec train ranker --dataset ml-100k --strategy likelihood
 
-llamarec train ranker --dataset games --negatives mixed --max-minutes 60"""
+llamarec train ranker --dataset games --strategy verbalizer --negatives mixed --max-minutes 60"""
 
 
 @app.command("retriever", epilog=_RETRIEVER_EPILOG)
@@ -55,10 +55,21 @@ def _retriever(
     model: Annotated[
         str,
         typer.Option(
-            help="lrurec, sasrec, bert4rec, narm, popularity or ensemble.", autocompletion=names.retriever_models
+            help="lrurec, sasrec, bert4rec, narm, textrec (reads titles), popularity or ensemble.",
+            autocompletion=names.retriever_models,
         ),
     ] = "lrurec",
     preset: Annotated[str, typer.Option(help="tuned, the best found, or paper, the paper's recipe.")] = "tuned",
+    base: Annotated[
+        str, typer.Option(help="Language model that reads the titles for textrec.", autocompletion=names.base_models)
+    ] = "smollm2-135m",
+    features: Annotated[
+        str | None,
+        typer.Option(
+            help="What textrec knows of a title: language-model, or as a control tfidf, both or random.",
+            autocompletion=names.features,
+        ),
+    ] = None,
     search: Annotated[
         bool, typer.Option("--search", help="Search the paper's grid of weight decay and dropout.")
     ] = False,
@@ -90,6 +101,7 @@ def _retriever(
 
     settings = read_settings(config)
     settings.give("training", seed=seed)
+    settings.give("textrec", features=features)
     overrides = settings.tables
     with pipeline_context(auto=not no_auto, sources=settings.sources) as context:
         if search:
@@ -103,6 +115,7 @@ def _retriever(
                 model=model,
                 name=name,
                 preset=Preset(preset),
+                base=base,
                 overrides=overrides,
                 max_minutes=max_minutes,
                 replace=replace,
@@ -138,19 +151,26 @@ def _ranker(
     ] = "smollm2-135m",
     retriever: Annotated[
         str | None,
-        typer.Option(help="Checkpoint of the first stage; DATASET/lrurec by default.", autocompletion=names.retrievers),
+        typer.Option(
+            help="Checkpoint of the first stage; DATASET/ensemble by default, trained if it is missing.",
+            autocompletion=names.retrievers,
+        ),
     ] = None,
     strategy: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="verbalizer, which trains an adapter, or likelihood, which needs none.",
+            help="How a language model reads the candidates: verbalizer, which trains an adapter; likelihood, which "
+            "needs none; or signals, not at all. By default signals on a CPU, verbalizer on CUDA.",
             autocompletion=names.strategies,
         ),
-    ] = "verbalizer",
+    ] = None,
     signals: Annotated[
-        str, typer.Option(help="What else may count in the final score: of together, following, titles; or none.")
+        str,
+        typer.Option(
+            help="Which counts and words may count in the final order: of together, following, titles; or none."
+        ),
     ] = "together,following,titles",
-    k: Annotated[int, typer.Option("--k", help="Candidates that are retrieved and ranked; at most 50.")] = 20,
+    k: Annotated[int, typer.Option("--k", help="Candidates that a language model reads; at most 50.")] = 20,
     name: _Name = None,
     preset: Annotated[str | None, typer.Option(help="paper or cpu; by default paper on CUDA, cpu on a CPU.")] = None,
     quantize: Annotated[str | None, typer.Option(help="nf4 or none; by default nf4 on CUDA, none on a CPU.")] = None,
@@ -186,10 +206,11 @@ def _ranker(
     no_auto: _NoAuto = False,
     as_json: _Json = False,
 ) -> None:
-    """Make a language model rank the retriever's candidates, the second stage.
+    """Make the second stage: order what the first stage retrieves.
 
-    Its scores are fused with the retriever's and with signals that need no language model, by a conditional logit that
-    is fitted on validation users; where nothing beats the retriever's own order, that order stands.
+    The scores of the first stage's retrievers, counts of item pairs, words of titles and, if asked, a language model
+    that reads the candidates are weighed by a conditional logit that is fitted on validation users. Where nothing beats
+    the first stage's own order, that order stands.
 
     The configuration file has a table [ranker]; the other tables count if the retriever has to be trained first.
 
@@ -208,8 +229,11 @@ def _ranker(
         "tensorboard": tensorboard,
     }
     given = [name for name, value in trains.items() if value is not None]
-    if strategy == "likelihood" and given:
-        raise UsageError(f"--{given[0]} is about training, and --strategy likelihood trains nothing.", "Leave it out.")
+    if strategy in ("likelihood", "signals") and given:
+        raise UsageError(f"--{given[0]} is about training, and --strategy {strategy} trains nothing.", "Leave it out.")
+    if strategy is None and given:
+        # Whoever asks for something about the training of an adapter asks for an adapter.
+        strategy = "verbalizer"
     settings = read_settings(config)
     settings.give("training", seed=seed)
     settings.give("ranker", seed=seed, negatives=negatives, loss=loss, max_examples=max_examples)
@@ -244,7 +268,7 @@ def _ranker(
     fusion = metrics["fusion"]
     own = fusion["groups"]["retriever"]["ndcg@10"]
     console.print_table(
-        f"{_heading(artefact)}; NDCG@10 of {fusion['users']:,} validation users whose item was retrieved",
+        f"{_heading(artefact)}; NDCG@10 of {fusion['users']:,} validation users whose item is in the pool",
         ["", "NDCG@10", "gain", "interval"],
         [
             [
@@ -259,8 +283,7 @@ def _ranker(
     )
     if fusion["chosen"] == "retriever":
         console.warn(
-            "Nothing beat the retriever by more than chance (2.4 standard errors), so recommendations keep its order "
-            "(--no-fusion shows the language model's)."
+            "Nothing beat the first stage by more than chance (2.4 standard errors), so recommendations keep its order."
         )
 
 
