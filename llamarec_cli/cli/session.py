@@ -39,11 +39,18 @@ def pipeline_context(
 
 
 def open_store() -> Store:
-    """Return the user's store, without the weight of the pipeline."""
+    """Return the user's store, tidied, without the weight of the pipeline.
+
+    Raises:
+        HomeError: Its home is somebody else's, or cannot be used.
+    """
     from llamarec_cli.store.home import default_home
     from llamarec_cli.store.registry import Store
 
-    return Store(default_home())
+    store = Store(default_home())
+    for name in store.tidy():
+        console.say(f"{name} had been moved aside by a replacement that was interrupted; it is back.")
+    return store
 
 
 def read_text(path: Path) -> tuple[str, str]:

@@ -134,13 +134,19 @@ def _remove(
                 f"{name} is needed by {', '.join(children)}.",
                 f"Remove those first, or: llamarec store remove {name} --force",
             )
+        store.refuse_foreign(name)
     _carry_out({name: store.path_of(name) for name in names}, yes, dry_run)
 
 
 @app.command("prune", epilog="Examples:\n\nllamarec store prune --dry-run\n\nllamarec store prune --yes")
 def _prune(yes: _Yes = False, dry_run: _DryRun = False) -> None:
     """Remove what can be had again: raw downloads, states of interrupted trainings, evaluations of rankers gone."""
-    plan = {f"{kind} {path.name}": path for kind, paths in open_store().dispensable().items() for path in paths}
+    from llamarec_cli.pipeline.downloads import known_downloads
+    from llamarec_cli.store.dispensable import dispensable
+
+    store = open_store()
+    found = dispensable(store, known_downloads(store))
+    plan = {f"{kind} {path.relative_to(store.home)}": path for kind, paths in found.items() for path in paths}
     if not plan:
         console.say("There is nothing to remove.")
         return

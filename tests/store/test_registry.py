@@ -17,6 +17,9 @@ from llamarec_cli.store.home import default_home
 from llamarec_cli.store.manifest import MANIFEST_FILE, Kind, Manifest
 from llamarec_cli.store.registry import Store
 
+# What a maker that was killed, and one that lives, call their folders in staging.
+DEAD, ALIVE = "dead00000000", "a11fe0000000"
+
 
 def manifest_of(name: str, parents: dict[str, str] | None = None) -> Manifest:
     return Manifest(name, Kind.RETRIEVER, config={"width": 64}, parents=parents or {}, metrics={}, command="llamarec x")
@@ -135,14 +138,28 @@ def test_removal_is_whole_and_counts_bytes(store: Store) -> None:
 
 
 def test_what_a_dead_process_left_is_swept(store: Store) -> None:
-    dead, alive = store.home / "staging" / "dead", store.home / "staging" / "alive"
+    make(store, "first")
+    staging = store.home / "staging"
+    dead, alive = staging / DEAD, staging / ALIVE
     for folder in (dead, alive):
-        folder.mkdir(parents=True)
-    with FileLock(store.home / "staging" / "alive.lock"):
+        (folder / "deep").mkdir(parents=True)
+        (staging / f"{folder.name}.lock").touch()
+    with FileLock(staging / f"{ALIVE}.lock"):
         make(store, "games")
         assert left_overs(store) == [alive]
     make(store, "other")
-    assert not left_overs(store)
+    assert not list(staging.iterdir())
+
+
+def test_a_lock_without_a_folder_is_swept_unless_it_is_held(store: Store) -> None:
+    make(store, "first")
+    dead, alive = (store.home / "staging" / f"{owner}.lock" for owner in (DEAD, ALIVE))
+    dead.touch()
+    with FileLock(alive):
+        store.tidy()
+        assert [path.name for path in (store.home / "staging").iterdir()] == [alive.name]
+    store.tidy()
+    assert not list((store.home / "staging").iterdir())
 
 
 def test_who_makes_the_same_waits_and_says_so(store: Store) -> None:
@@ -206,10 +223,12 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(store: Store) -> None:
 
 def test_a_replacement_that_was_killed_between_its_renames_is_undone(store: Store) -> None:
     make(store, "games")
-    aside = store.home / "staging" / "dead-replaced-games"
+    aside = store.home / "staging" / f"{DEAD}-replaced-games"
+    aside.with_name(f"{DEAD}.lock").touch()
     store.path_of("games").rename(aside)
     assert "games" not in store
-    make(store, "other")
+    assert store.tidy() == ["games"]
+    assert store.tidy() == []
     assert (store.open("games").path / "model.safetensors").read_bytes() == b"tensors"
 
 
