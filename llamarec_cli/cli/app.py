@@ -1,7 +1,7 @@
 """The `llamarec` command: wires the verbs together, and is the only place that turns errors into exit codes.
 
 Exit codes: 0 done, 1 it could not be done, 2 the command was wrong, 130 interrupted. An exception that is not a
-`LlamaRecError` keeps its traceback: it is our bug.
+`LlamaRecError` and does not come from the file system keeps its traceback: it is our bug.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from llamarec_cli import __version__
 from llamarec_cli.cli import bench, completion, console, doctor, evaluate, prepare, recommend, store, train
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.failures import file_failure
 
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
@@ -37,6 +38,12 @@ class _ErrorBoundary(TyperGroup):
             # Whoever read our output has enough, as `head` does; keep Python from complaining at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except Exception as error:
+            # Whatever part of the program it was that met it, a file that cannot be used is a matter of the user's.
+            if failure := file_failure(error):
+                console.show_error(failure)
+                raise typer.Exit(failure.exit_code) from error
+            raise
 
 
 app = typer.Typer(
