@@ -56,6 +56,7 @@ def written_whole(path: Path, remedy: str) -> Iterator[Path]:
         try:
             yield partial
             partial.replace(path)
-        finally:
+        except BaseException:
             with suppress(OSError, ValueError):
                 partial.unlink(missing_ok=True)
+            raise
