@@ -108,7 +108,7 @@ def train(
     config = resolve_config(PRESETS[preset], overrides.get("ranker", {}))
     quantization = parse_quantization(quantize, device)
     if tensorboard is not None:
-        need_tensorboard()
+        need_tensorboard(tensorboard)
     processes = processes or Processes()
     resume: RankerState | None = None
     if not processes.is_main:

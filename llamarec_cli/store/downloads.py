@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from llamarec_cli.store.registry import Store
 
 _TIMEOUT_SECONDS = 30
 _CHUNK = 1 << 20
+_WHOLE_NUMBER = re.compile("[0-9]{1,18}")
 
 
 def files_of_url(store: Store, url: str, folder: str) -> tuple[Path, Path, Path]:
@@ -103,7 +105,7 @@ def _receive(
     else:
         validator.unlink(missing_ok=True)
     length = response.headers.get("Content-Length", "")
-    total = done + int(length) if length.isdigit() else None
+    total = done + int(length) if _WHOLE_NUMBER.fullmatch(length) else None
     with part.open("ab" if done else "wb") as stream:
         for chunk in response.iter_content(_CHUNK):
             stream.write(chunk)
