@@ -92,13 +92,15 @@ def _path(name: _Name) -> None:
 
 @app.command("verify", epilog="Examples:\n\nllamarec store verify\n\nllamarec store verify games/lrurec")
 def _verify(names: _Names = None, as_json: _Json = False) -> None:
-    """Recompute every digest of some artefacts, or of all, and name what is damaged."""
+    """Recompute every digest of some artefacts, or of all, read what they hold, and name what is damaged."""
+    from llamarec_cli.pipeline.verify import verify
+
     store = open_store()
     for name in names or []:
         if name not in store:
             store.open(name)  # raises, naming the nearest
     checked = names or sorted([*(one.manifest.name for one in store.artefacts()), *store.damaged()])
-    wrong = {name: found for name in checked if (found := store.verify(name))}
+    wrong = {name: found for name in checked if (found := verify(store, name))}
     if as_json:
         console.print_json({"checked": checked, "damaged": wrong})
     for name, found in wrong.items():

@@ -18,6 +18,7 @@ from llamarec_cli.data.dataset import DEFAULT_MIN_COUNT, PreparedData, load_prep
 from llamarec_cli.data.readers import RawLog, UnreadableError, read_raw_log
 from llamarec_cli.data.tables import ImportReport, TableOptions, read_tables
 from llamarec_cli.errors import HomeError, LlamaRecError, UsageError
+from llamarec_cli.pipeline.contents import check_prepared, reading
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.downloads import folder_of, forget_source
 from llamarec_cli.store.downloads import fetch_url, fetch_wheel
@@ -128,7 +129,10 @@ def need_dataset(context: Context, name: str) -> tuple[PreparedData, Artefact]:
                 context.take_step(row.name, f"llamarec prepare {name}")
                 prepare_dataset(context, name)
     artefact = context.store.open(name, Kind.DATASET)
-    return load_prepared(artefact.path), artefact
+    with reading(artefact, "its content"):
+        data = load_prepared(artefact.path)
+    check_prepared(artefact, data)
+    return data, artefact
 
 
 def _read_catalogue_sources(context: Context, row: CatalogueRow) -> RawLog:

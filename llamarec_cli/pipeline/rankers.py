@@ -13,12 +13,13 @@ import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import HeldOut, Sequences
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.base_model import check_base_model, need_base_model
+from llamarec_cli.pipeline.contents import fill, reading
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.retrievers import SplitResult, check_dataset, check_vocabulary
 from llamarec_cli.pipeline.training_state import TrainingStates
@@ -95,9 +96,10 @@ def load_ranker(context: Context, name: str, data: PreparedData, precision: Prec
 
     own = Strategy(config["strategy"])
     counts = ItemCounts(data.item_count, CountsConfig(**config["counts"]))
-    counts.load_state_dict(load_file(artefact.path / _COUNTS_FILE))
+    fill(counts, artefact, _COUNTS_FILE)
     source = SignalSource(counts, data.titles, Signal(own), lambda: load(own))
-    groups = FusionGroups.from_json(artefact.manifest.metrics["fusion"])
+    with reading(artefact, "the fusion in its manifest"):
+        groups = FusionGroups.from_json(artefact.manifest.metrics["fusion"])
     return TrainedRanker(source, load, groups, config["retriever"], artefact)
 
 

@@ -17,13 +17,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from llamarec_cli.errors import LlamaRecError, nearest
+from llamarec_cli.store.artefact import Artefact as Artefact
 from llamarec_cli.store.home import claim_home, need_folder, using_home
 from llamarec_cli.store.integrity import damaged_file, foreign_files, wrong_files
 from llamarec_cli.store.manifest import MANIFEST_FILE, Kind, Manifest, read_manifest, write_manifest
@@ -34,33 +33,17 @@ from llamarec_cli.store.staging import Staging
 UNREADABLE = ".unreadable"
 
 
-@dataclass(frozen=True)
-class Artefact:
-    """A complete artefact.
-
-    Attributes:
-        path: Its folder.
-        manifest: What it is.
-    """
-
-    path: Path
-    manifest: Manifest
-
-    @property
-    def created(self) -> datetime:
-        """When its manifest was written. The time is not inside, so that equal artefacts have equal bytes."""
-        return datetime.fromtimestamp((self.path / MANIFEST_FILE).stat().st_mtime, tz=UTC)
-
-
 class Store:
     """The cached registry of data sets, base models and checkpoints.
 
     Args:
         home: Its folder; made when first written to.
+        inspect: Told of each artefact that is opened and whose digests fit; returns what is wrong with its content.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, inspect: Callable[[Artefact], str | None] = lambda _: None) -> None:
         self.home = home
+        self._inspect = inspect
         self._folder = home / "artefacts"
         self._staging = Staging(home, self._folder)
         self._locks: dict[str, FileLock] = {}
@@ -113,11 +96,9 @@ class Store:
         artefact = Artefact(self.path_of(name), read_manifest(self.path_of(name)))
         if kind is not None and artefact.manifest.kind is not kind:
             raise LlamaRecError(f"{name} is a {artefact.manifest.kind}, not a {kind}.", "llamarec store list")
-        if damaged := damaged_file(artefact.path, artefact.manifest):
-            raise LlamaRecError(
-                f"{name} is damaged: {damaged} is not what its manifest says.",
-                f"llamarec store remove {name}, then make it anew.",
-            )
+        damaged = damaged_file(artefact.path, artefact.manifest)
+        if wrong := f"{damaged} is not what its manifest says" if damaged else self._inspect(artefact):
+            raise LlamaRecError(f"{name} is damaged: {wrong}.", f"llamarec store remove {name}, then make it anew.")
         return artefact
 
     def artefacts(self) -> list[Artefact]:

@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from llamarec_cli.cli.app import app
@@ -19,9 +21,9 @@ OWNER = "0123456789ab"
 
 
 def make(store: Store, name: str, replace: bool = False) -> None:
-    manifest = Manifest(name, Kind.DATASET, config={}, parents={}, metrics={}, command="test")
+    manifest = Manifest(name, Kind.BASE_MODEL, config={}, parents={}, metrics={}, command="test")
     with store.stage(manifest, replace=replace) as folder:
-        (folder / "items.safetensors").write_bytes(b"tensors")
+        save_file({"a": np.zeros(1)}, folder / "model.safetensors")
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
@@ -135,9 +137,6 @@ def test_sweeping_leaves_what_it_cannot_prove(store: Store, home: Path) -> None:
 
 
 def test_prune_takes_what_this_program_fetched_and_saved(store: Store, home: Path) -> None:
-    import torch
-    from safetensors.torch import save_file
-
     make(store, "games")
     ours = [
         home / "downloads" / "beauty-1" / "ratings_Beauty.csv",
@@ -150,8 +149,8 @@ def test_prune_takes_what_this_program_fetched_and_saved(store: Store, home: Pat
     for file in (*ours, theirs):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("fetched")
-    save_file({"a": torch.zeros(1)}, theirs)
-    save_file({"a": torch.zeros(1)}, ours[3], metadata={"recipe": "{}", "numbers": "{}"})
+    save_file({"a": np.zeros(1)}, theirs)
+    save_file({"a": np.zeros(1)}, ours[3], metadata={"recipe": "{}", "numbers": "{}"})
     assert "work/games--lrurec.safetensors" in run("store", "prune", "--dry-run").stderr
     assert run("store", "prune", "--yes").exit_code == 0
     assert not [file for file in ours if file.exists()]
