@@ -19,12 +19,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from llamarec_cli.errors import LlamaRecError, nearest
 from llamarec_cli.store.artefact import Artefact as Artefact
-from llamarec_cli.store.home import claim_home, need_folder, using_home
+from llamarec_cli.store.home import claim_home, using_home
 from llamarec_cli.store.integrity import damaged_file, foreign_files, wrong_files
+from llamarec_cli.store.locks import NameLocks
 from llamarec_cli.store.manifest import MANIFEST_FILE, Kind, Manifest, read_manifest, write_manifest
 from llamarec_cli.store.names import name_of, place_of
 from llamarec_cli.store.staging import Staging
@@ -46,7 +45,7 @@ class Store:
         self._inspect = inspect
         self._folder = home / "artefacts"
         self._staging = Staging(home, self._folder)
-        self._locks: dict[str, FileLock] = {}
+        self._locks = NameLocks(home)
 
     def tidy(self) -> list[str]:
         """Mark the home of an earlier version, remove what killed processes left, and undo their half replacements.
@@ -64,6 +63,7 @@ class Store:
                 return []
             with suppress(OSError):
                 claim_home(self.home)
+            self._locks.sweep()
             return [name_of(place) for place in self._staging.sweep()]
 
     def __contains__(self, name: str) -> bool:
@@ -132,29 +132,16 @@ class Store:
                 return []
             return sorted(path.parent for path in self._folder.glob(f"*/{MANIFEST_FILE}"))
 
-    @contextmanager
-    def making(self, name: str, say: Callable[[str], None]) -> Iterator[None]:
-        """Hold the lock of a name while an artefact of that name is made; wait, and say so, if another process does.
+    def making(self, name: str, say: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Return a context that holds the lock of a name while an artefact of that name is made.
 
-        Within one process it may be taken again.
+        It waits, and says so, if another process holds it. Within one process it may be taken again.
 
         Args:
             name: Name of the artefact.
             say: Told once if there is somebody to wait for.
         """
-        with using_home(self.home):
-            folder = need_folder(self.home, self.home / "locks")
-            lock = self._locks.setdefault(name, FileLock(folder / f"{self.path_of(name).name}.lock"))
-        with using_home(self.home):
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                say(f"Another process is making {name}; waiting for it.")
-                lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+        return self._locks.held(name, say)
 
     @contextmanager
     def stage(self, manifest: Manifest, *, replace: bool = False) -> Iterator[Path]:

@@ -4,12 +4,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from safetensors import SafetensorError
 
 from llamarec_cli.errors import LlamaRecError, UsageError
@@ -135,51 +132,6 @@ def test_removal_is_whole_and_counts_bytes(store: Store) -> None:
     assert store.remove("games") > 7
     assert [artefact.manifest.name for artefact in store.artefacts()] == ["games/lrurec"]
     assert not left_overs(store)
-
-
-def test_what_a_dead_process_left_is_swept(store: Store) -> None:
-    make(store, "first")
-    staging = store.home / "staging"
-    dead, alive = staging / DEAD, staging / ALIVE
-    for folder in (dead, alive):
-        (folder / "deep").mkdir(parents=True)
-        (staging / f"{folder.name}.lock").touch()
-    with FileLock(staging / f"{ALIVE}.lock"):
-        make(store, "games")
-        assert left_overs(store) == [alive]
-    make(store, "other")
-    assert not list(staging.iterdir())
-
-
-def test_a_lock_without_a_folder_is_swept_unless_it_is_held(store: Store) -> None:
-    make(store, "first")
-    dead, alive = (store.home / "staging" / f"{owner}.lock" for owner in (DEAD, ALIVE))
-    dead.touch()
-    with FileLock(alive):
-        store.tidy()
-        assert [path.name for path in (store.home / "staging").iterdir()] == [alive.name]
-    store.tidy()
-    assert not list((store.home / "staging").iterdir())
-
-
-def test_who_makes_the_same_waits_and_says_so(store: Store) -> None:
-    said: list[str] = []
-    other = Store(store.home)
-    finished: list[str] = []
-
-    def second() -> None:
-        with other.making("games/lrurec", said.append):
-            finished.append("second")
-
-    thread = threading.Thread(target=second)
-    with store.making("games/lrurec", said.append), store.making("games/lrurec", said.append):
-        thread.start()
-        while not said:
-            time.sleep(0.01)
-        finished.append("first")
-    thread.join()
-    assert finished == ["first", "second"]
-    assert said == ["Another process is making games/lrurec; waiting for it."]
 
 
 def test_an_artefact_from_elsewhere_is_checked_before_it_is_adopted(store: Store, tmp_path: Path) -> None:
