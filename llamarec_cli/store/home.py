@@ -107,7 +107,7 @@ def _failure(home: Path, error: Exception) -> HomeError | None:
     if not inside and not (number in _WHILE_WRITING if where is None else home.is_relative_to(where)):
         return None
     if number in _TOO_LARGE:
-        told = refused(number, home)
+        told = refused(number, home if number != errno.EFBIG else f"A file in {home}")
         return HomeError(told.sentence, told.hint)
     file = f"{where.relative_to(home)}: " if where is not None and inside and where != home else ""
     return _unusable(home, f"{file}{os.strerror(number)}")

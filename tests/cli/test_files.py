@@ -7,12 +7,14 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
@@ -175,6 +177,52 @@ def test_a_limit_of_file_size_is_a_sentence_and_leaves_what_was(raw_folder: Path
     assert "would be larger than a file may be here" in done.stderr
     assert [one.manifest.name for one in Store(home).artefacts()] == ["ml-100k"]
     assert not list((home / "staging").iterdir())
+
+
+def limited(work: Callable[[], Any]) -> str:
+    """Do some work in a process whose files may have a thousand bytes, and return what it says of that."""
+    read, write = os.pipe()
+    if not os.fork():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        try:
+            work()
+            os.write(write, b"done")
+        except LlamaRecError as error:
+            os.write(write, error.sentence.encode())
+        except BaseException as error:
+            os.write(write, repr(error).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as told:
+        return told.read()
+
+
+def test_a_limit_of_file_size_is_the_same_sentence_whoever_wrote(store: Store, tmp_path: Path) -> None:
+    from llamarec_cli.pipeline.context import Context
+    from llamarec_cli.pipeline.training_state import TrainingStates
+    from llamarec_cli.store.archive import export_archive, import_archive, lineage
+
+    def staged(name: str) -> None:
+        with store.stage(Manifest(name, Kind.DATASET, config={}, parents={}, metrics={}, command="x")) as folder:
+            save_file({"a": np.random.default_rng(0).random(1000)}, folder / "x.safetensors")
+
+    staged("games")
+    archive, other = tmp_path / "games.tar.zst", tmp_path / "other"
+    export_archive(lineage(store, "games"), archive)
+    states = TrainingStates(Context(store, "test"), "games/lrurec", {})
+    works: dict[str, Callable[[], Any]] = {
+        "staged": lambda: staged("beauty"),
+        "saved": lambda: states.save({"a": torch.zeros(1000)}, {}),
+        "exported": lambda: export_archive(lineage(store, "games"), tmp_path / "x.tar.zst"),
+        "imported": lambda: import_archive(Store(other), archive),
+    }
+    for work in works.values():
+        assert "could not be written: it would be larger than a file may be here." in limited(work)
+    assert [one.manifest.name for one in store.artefacts()] == ["games"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["games.tar.zst", "home", "other"]
+    for home in (store.home, other):
+        assert not list((home / "staging").iterdir())
+        assert not (home / "work").exists() or not list((home / "work").iterdir())
 
 
 @pytest.mark.parametrize(
