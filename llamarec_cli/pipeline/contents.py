@@ -111,7 +111,7 @@ def check_prepared(artefact: Artefact, data: PreparedData) -> None:
         wrong = "its users' places do not follow one another"
     elif data.interaction_count and not 1 <= data.items_N.min() <= data.items_N.max() <= data.item_count:
         wrong = "it holds item ids that it has no title for"
-    elif (told["users"], told["items"]) != (data.user_count, data.item_count):
+    elif (told.get("users", data.user_count), told.get("items", data.item_count)) != (data.user_count, data.item_count):
         wrong = f"it has {data.user_count:,} users and {data.item_count:,} items, not as many as its manifest says"
     elif not all(isinstance(text, str) for text in (*data.user_ids, *data.item_ids, *data.titles)):
         wrong = "an id or a title is no text"

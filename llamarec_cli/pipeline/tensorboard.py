@@ -6,7 +6,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,11 @@ from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.failures import file_failure, file_failures
 
 
-def need_tensorboard(folder: Path) -> Any:
-    """Return the class that writes for TensorBoard, and make the folder that it writes into.
-
-    Args:
-        folder: Where figures go.
+def need_tensorboard() -> Any:
+    """Return the class that writes for TensorBoard.
 
     Raises:
-        LlamaRecError: The package is not installed, or the folder cannot be written.
+        LlamaRecError: The package is not installed.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -30,11 +27,19 @@ def need_tensorboard(folder: Path) -> Any:
             "--tensorboard writes with the package tensorboard, which is not installed.",
             "python -m pip install tensorboard",
         ) from error
+    return SummaryWriter
+
+
+def need_figures_folder(folder: Path) -> None:
+    """Make the folder that figures go to, before the work whose figures they are.
+
+    Raises:
+        LlamaRecError: It cannot be made or written.
+    """
     with _told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-    return SummaryWriter
 
 
 @contextmanager
@@ -51,8 +56,9 @@ def figures_in(folder: Path | None, step: int) -> Iterator[Callable[[int, Mappin
     if folder is None:
         yield lambda _, __: None
         return
+    make = need_tensorboard()
     with _told(folder):
-        writer = need_tensorboard(folder)(str(folder), purge_step=step + 1 if step else None)
+        writer = make(str(folder), purge_step=step + 1 if step else None)
 
     def write(step: int, figures: Mapping[str, float]) -> None:
         with _told(folder):
@@ -63,12 +69,18 @@ def figures_in(folder: Path | None, step: int) -> Iterator[Callable[[int, Mappin
         try:
             yield write
         finally:
-            with _told(folder):
-                writer.close()
+            # Its end writes what is still to be written.
+            with _told(folder), writer:
+                pass
 
 
-def _told(folder: Path) -> AbstractContextManager[None]:
-    return file_failures(folder, "Give another folder with --tensorboard.")
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    try:
+        with file_failures(folder, "Give another folder with --tensorboard."):
+            yield
+    except LlamaRecError as error:
+        raise LlamaRecError(f"Figures cannot be written: {error.sentence}", error.hint) from error
 
 
 @contextmanager

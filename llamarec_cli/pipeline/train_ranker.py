@@ -29,7 +29,7 @@ from llamarec_cli.pipeline.rankers import (
     trained_precision,
 )
 from llamarec_cli.pipeline.retrievers import load_retriever
-from llamarec_cli.pipeline.tensorboard import need_tensorboard
+from llamarec_cli.pipeline.tensorboard import need_figures_folder, need_tensorboard
 from llamarec_cli.pipeline.train_adapter import AdapterTraining
 from llamarec_cli.pipeline.train_retriever import need_retriever
 from llamarec_cli.pipeline.training_state import TrainingStates
@@ -108,7 +108,8 @@ def train(
     config = resolve_config(PRESETS[preset], overrides.get("ranker", {}))
     quantization = parse_quantization(quantize, device)
     if tensorboard is not None:
-        need_tensorboard(tensorboard)
+        need_tensorboard()
+        need_figures_folder(tensorboard)
     processes = processes or Processes()
     resume: RankerState | None = None
     if not processes.is_main:

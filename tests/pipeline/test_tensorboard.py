@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.pipeline.tensorboard import figures_in
+from llamarec_cli.pipeline.tensorboard import figures_in, need_figures_folder
 
 
 def test_a_missing_package_is_a_sentence_before_anything_is_made(
@@ -39,7 +39,10 @@ class Recorder:
         self.scalars: dict[str, list[tuple[int, float]]] = defaultdict(list)
         self.made.append(self)
 
-    def close(self) -> None:
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
         pass
 
     def add_scalar(self, name: str, value: float, step: int) -> None:
@@ -71,6 +74,8 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     (tmp_path / "file").write_text("")
     for folder in ("file/logs", "file", "x" * 300, "a\0b"):
+        with pytest.raises(LlamaRecError, match="Figures cannot be written"):
+            need_figures_folder(tmp_path / folder)
         with pytest.raises(LlamaRecError), figures_in(tmp_path / folder, 0):
             pass
 
