@@ -54,10 +54,10 @@ def check_home(home: Path) -> None:
     if not home.is_dir():
         raise _unusable(home, "it is no folder")
     if not (home / MARK).is_dir() and not _is_of_an_earlier_version(home):
-        raise HomeError(
-            f"{shown(home)} is not empty, and llamarec did not make it.",
-            "Set LLAMAREC_HOME to a new or an empty folder.",
-        )
+        hint = "Set LLAMAREC_HOME to a new or an empty folder."
+        if _holds_artefacts(home):
+            hint = f"If it is a home all the same, with files of yours beside: mkdir {home / MARK}. Else: {hint}"
+        raise HomeError(f"{shown(home)} is not empty, and llamarec did not make it.", hint)
     for name in sorted(FOLDERS):
         if os.path.lexists(home / name) and not (home / name).is_dir():
             raise _unusable(home, f"{name} in it is no folder")
@@ -117,13 +117,19 @@ def _is_of_an_earlier_version(home: Path) -> bool:
     """Tell whether a folder without a mark is empty, or holds what versions before the mark made and nothing else."""
     if any(one.name not in FOLDERS or not one.is_dir() for one in home.iterdir()):
         return False
+    if _holds_artefacts(home):
+        return True
+    # The first command may have been interrupted before it made anything; all that is there then are locks.
+    files = (Path(parent) / name for parent, _, names in os.walk(home) for name in names)
+    return all(file.suffix == ".lock" and not file.is_symlink() and not file.stat().st_size for file in files)
+
+
+def _holds_artefacts(home: Path) -> bool:
     for manifest in home.glob(f"artefacts/*/{MANIFEST_FILE}"):
         with suppress(LlamaRecError):
             read_manifest(manifest.parent)
             return True
-    # The first command may have been interrupted before it made anything; all that is there then are locks.
-    files = (Path(parent) / name for parent, _, names in os.walk(home) for name in names)
-    return all(file.suffix == ".lock" and not file.is_symlink() and not file.stat().st_size for file in files)
+    return False
 
 
 def _unusable(home: Path, reason: str) -> HomeError:

@@ -108,8 +108,12 @@ def test_more_than_our_folders_is_no_home_of_an_earlier_version(store: Store, ho
     make(store, "games")
     (home / MARK).rmdir()
     (home / "photos").mkdir()
-    with pytest.raises(HomeError, match="did not make it"):
+    with pytest.raises(HomeError, match="did not make it") as raised:
         store.artefacts()
+    # The user may say that it is one.
+    assert f"mkdir {home / MARK}" in str(raised.value.hint)
+    (home / MARK).mkdir()
+    assert [one.manifest.name for one in store.artefacts()] == ["games"]
 
 
 def test_sweeping_leaves_what_it_cannot_prove(store: Store, home: Path) -> None:
