@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from llamarec_cli.errors import HistoryError
+from llamarec_cli.pipeline.contents import wrong_contents
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.recommendations import Recommendation, Recommendations
 from llamarec_cli.pipeline.recommender import Recommender
@@ -53,7 +54,7 @@ class LlamaRec:
         Raises:
             LlamaRecError: There is no such ranker.
         """
-        context = Context(Store(home or default_home()), command="LlamaRec.load")
+        context = Context(Store(home or default_home(), wrong_contents), command="LlamaRec.load")
         return cls(Recommender(context, dataset, ranker))
 
     def recommend(self, history: Sequence[str], top: int | None = None) -> list[Recommendation]:

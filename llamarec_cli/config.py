@@ -5,6 +5,7 @@ The dataclasses themselves stand beside the model they configure; their fields a
 
 from __future__ import annotations
 
+import errno
 import os
 import tomllib
 from collections.abc import Mapping
@@ -13,9 +14,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from llamarec_cli.errors import LlamaRecError, UsageError, nearest
+from llamarec_cli.numbers import problem_with
 
 Config = TypeVar("Config")
 
+
+# Of a configuration file; all keys there are take a few thousand.
+_MOST_BYTES = 1 << 20
 
 # The tables a configuration file may hold: one for each dataclass.
 TABLES = ("lrurec", "sasrec", "bert4rec", "narm", "textrec", "popularity", "ensemble", "training", "ranker")
@@ -70,19 +75,24 @@ def _parsed(text: str) -> Any:
     """Return the value of a variable: what TOML makes of it, else the text itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, a number of thousands of digits, or lists in lists in lists
         return text
 
 
 def _read_file(path: Path) -> dict[str, dict[str, Any]]:
     tables: dict[str, dict[str, Any]] = {}
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(_text_of(path))
     except OSError as error:
         raise LlamaRecError(
             f"The configuration file {path} cannot be read ({error.strerror}).", "Check --config."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise LlamaRecError(
+            f"The configuration file {path} holds lists in lists without end.",
+            "Write tables and keys, such as [training] and epochs = 100.",
+        ) from error
+    except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
         raise LlamaRecError(
             f"The configuration file {path} is not TOML: {error}.",
             "Write tables and keys, such as [training] and epochs = 100.",
@@ -97,6 +107,15 @@ def _read_file(path: Path) -> dict[str, dict[str, Any]]:
             raise UsageError(f"In {path}, {name} must be a table.", f"Write [{name}] on a line, its keys below it.")
         tables[name] = table
     return tables
+
+
+def _text_of(path: Path) -> str:
+    # Looked at first, since a pipe or a device has no end to be read to.
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no plain file")
+    if path.exists() and path.stat().st_size > _MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {_MOST_BYTES >> 20} MB")
+    return path.read_text(encoding="utf-8-sig")
 
 
 def resolve_config(defaults: Config, overrides: Mapping[str, Any]) -> Config:
@@ -127,6 +146,8 @@ def _hint(known: Mapping[str, Any]) -> str:
 
 def _checked(key: str, value: Any, default: Any) -> Any:
     """Return `value` in the type of the field's default, or raise."""
+    if problem := problem_with(value):
+        raise UsageError(f"{key} {problem}.", f"Its default is {default!r}.")
     if type(value) is type(default):
         return value
     if isinstance(default, float) and type(value) is int:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,33 @@ def test_a_file_that_does_not_fit_is_a_sentence(
 def test_values_that_do_not_fit_are_a_sentence(values: dict[str, object], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         resolve_config(TrainingConfig(), values)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[training]\nseed = " + "9" * 5000, "is not TOML"),
+        ("[training]\nseed = " + "[" * 5000, "lists in lists|is not TOML"),
+        ("#" * (2 << 20), "has more than 1 MB"),
+        ("\ufeff[trainings]\n", "did you mean training"),
+    ],
+    ids=["a long number", "nested", "large", "a mark of byte order"],
+)
+def test_a_file_of_any_size_and_depth_is_a_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(LlamaRecError, match=sentence):
+        read_settings(tmp_path / "c.toml", {})
+
+
+def test_what_has_no_end_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(LlamaRecError, match="cannot be read"):
+            read_settings(path, {})
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "99999999999999999999", "1e999", "[" * 5000, "9" * 5000])
+def test_odd_numbers_are_refused_whoever_gives_them(value: str) -> None:
+    for key, variable in (("epochs", "LLAMAREC_TRAINING_EPOCHS"), ("weight_decay", "LLAMAREC_TRAINING_WEIGHT_DECAY")):
+        with pytest.raises(UsageError, match=key):
+            resolve_config(TrainingConfig(), read_settings(None, {variable: value}).tables["training"])

@@ -1,7 +1,7 @@
 """The `llamarec` command: wires the verbs together, and is the only place that turns errors into exit codes.
 
 Exit codes: 0 done, 1 it could not be done, 2 the command was wrong, 130 interrupted. An exception that is not a
-`LlamaRecError` keeps its traceback: it is our bug.
+`LlamaRecError` and does not come from the file system keeps its traceback: it is our bug.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Annotated, Any
 
 import typer
@@ -16,13 +18,20 @@ from typer.core import TyperGroup
 
 from llamarec_cli import __version__
 from llamarec_cli.cli import bench, completion, console, doctor, evaluate, prepare, recommend, store, train
-from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.errors import LlamaRecError, UsageError
+from llamarec_cli.failures import file_failure
+from llamarec_cli.numbers import problem_with
 
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
 class _ErrorBoundary(TyperGroup):
-    """The root command; every verb runs inside its `invoke`."""
+    """The root command; every verb runs inside its `invoke`, and is given no number that cannot be meant."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for command in _leaves(self):
+            command.callback = _with_checked_numbers(command)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -37,6 +46,33 @@ class _ErrorBoundary(TyperGroup):
             # Whoever read our output has enough, as `head` does; keep Python from complaining at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except Exception as error:
+            # Whatever part of the program it was that met it, a file that cannot be used is a matter of the user's.
+            if failure := file_failure(error):
+                console.show_error(failure)
+                raise typer.Exit(failure.exit_code) from error
+            raise
+
+
+def _leaves(group: Any) -> Iterator[Any]:
+    for command in group.commands.values():
+        if hasattr(command, "commands"):
+            yield from _leaves(command)
+        else:
+            yield command
+
+
+def _with_checked_numbers(command: Any) -> Callable[..., Any]:
+    callback, flags = command.callback, {parameter.name: parameter.opts[-1] for parameter in command.params}
+
+    @wraps(callback)
+    def checked(**values: Any) -> Any:
+        for name, value in values.items():
+            if problem := problem_with(value):
+                raise UsageError(f"{flags.get(name, name)} {problem}.", "Give another number.")
+        return callback(**values)
+
+    return checked
 
 
 app = typer.Typer(

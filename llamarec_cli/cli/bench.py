@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llamarec_cli.cli import console, names
-from llamarec_cli.cli.options import PrecisionOption, need_folder_of
+from llamarec_cli.cli.options import PrecisionOption
 from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.errors import UsageError
+from llamarec_cli.numbers import whole_numbers
+from llamarec_cli.outputs import need_output, written_whole
 
 if TYPE_CHECKING:
     from llamarec_cli.pipeline.machine import Machine
 
 app = typer.Typer(help="Measure time and memory.", no_args_is_help=True, rich_markup_mode=None)
+
+# Tokens; twenty such titles and twenty candidates fill the context of the largest models.
+_LONGEST_TITLE = 1000
+_PLOT_REMEDY = "change --plot"
 
 _RETRIEVER_EPILOG = """Examples:
 
@@ -67,10 +73,15 @@ def _latency(
     if plot is not None and plot.suffix not in (".png", ".svg"):
         raise UsageError(f"{plot} must end in .png or .svg.", "Change --plot.")
     if plot is not None:
-        need_folder_of(plot, "--plot")
+        need_output(plot, _PLOT_REMEDY)
         check_plotting()
-    if not all(length.strip().isdigit() for length in lengths.split(",")):
-        raise UsageError(f"--lengths must be numbers, as in 5,10,20, not {lengths}.", "llamarec bench latency --help")
+    try:
+        title_lengths = whole_numbers(lengths, _LONGEST_TITLE)
+    except ValueError as error:
+        raise UsageError(
+            f"--lengths must be whole numbers from 1 to {_LONGEST_TITLE:,}, as in 5,10,20, not {lengths[:80]}.",
+            "llamarec bench latency --help",
+        ) from error
     computed_in = parse_precision(precision)
     with pipeline_context() as context:
         result = bench_latency(
@@ -78,13 +89,14 @@ def _latency(
             base=base,
             architecture=architecture,
             strategies=strategies.split(","),
-            title_lengths=[int(length) for length in lengths.split(",")],
+            title_lengths=title_lengths,
             repeats=repeats,
             precision=computed_in,
         )
     where = f"{result.model} in {result.precision}; {describe_machine(result.machine)}"
     if plot is not None:
-        plot_latency(result.points, where, plot)
+        with written_whole(plot, _PLOT_REMEDY) as partial:
+            plot_latency(result.points, where, partial, plot.suffix[1:])
         console.say(f"Wrote {plot}.")
     if as_json:
         console.print_json({"environment": result.environment(), "points": [asdict(point) for point in result.points]})

@@ -34,7 +34,7 @@ def _completion(shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish."
 
     `llamarec --install-completion` puts it in its place for the shell it is called from.
     """
-    console.print_lines(script(shell))
+    console.print_lines(*script(shell).split("\n"))
 
 
 def script(shell: Shell) -> str:

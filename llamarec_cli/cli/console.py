@@ -1,5 +1,8 @@
 """The only place that prints. Results go to stdout, everything else to stderr.
 
+Titles, names, manifests and what libraries say come from elsewhere, so nothing is printed before `plain` has taken out
+what would steer the terminal.
+
 Rich is imported where it is used: `--help` must not pay for it.
 """
 
@@ -8,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +19,8 @@ from typing import Any
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.progress import Progress, Reporter
 
+_BREAKS = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
+_DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 # Between two lines of progress where there is no terminal.
 _LINE_SECONDS = 60
 
@@ -27,7 +33,7 @@ def print_json(value: dict[str, Any]) -> None:
 def print_lines(*lines: str) -> None:
     """Print lines of a result on stdout."""
     for line in lines:
-        print(line)
+        print(plain(line))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[str] = ()) -> None:
@@ -43,18 +49,33 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table = Table(title=Text(plain(title)), title_justify="left", title_style="bold", header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
+        table.add_column(Text(plain(column)), justify="right" if column in numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(plain(cell)) for cell in row))
     # Away from a terminal nothing is cut or wrapped to a width that nobody has.
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
+def plain(text: str) -> str:
+    """Return a text on one line and without the characters that steer a terminal.
+
+    Those are the control characters, of which escape sequences are made, and those that turn the direction of writing
+    round, by which a text can look like another. What breaks a line or indents becomes a blank.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(" " if one in _BREAKS else one for one in text if one in _BREAKS or not _steers(one))
+
+
+def _steers(character: str) -> bool:
+    return unicodedata.category(character) == "Cc" or character in _DIRECTIONS
+
+
 def say(message: str) -> None:
     """Tell on stderr what happens."""
-    print(message, file=sys.stderr, flush=True)
+    print(plain(message), file=sys.stderr, flush=True)
 
 
 def warn(message: str) -> None:
@@ -73,7 +94,7 @@ def confirm(question: str) -> bool:
     """Ask on the terminal; anything but yes is no, and where there is no terminal the answer is no."""
     if not sys.stdin.isatty():
         return False
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    print(plain(f"{question} [y/N] "), end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
@@ -96,20 +117,25 @@ def progress() -> Iterator[Reporter]:
 
     console = Console(stderr=True)
     tasks: dict[str, TaskID] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[done]}"), TimeLeft())
-    with Bars(*columns, TextColumn("{task.fields[detail]}"), console=console, transient=True) as bars:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[done]}", markup=False),
+        TimeLeft(),
+    )
+    with Bars(*columns, TextColumn("{task.fields[detail]}", markup=False), console=console, transient=True) as bars:
 
         def report(update: Progress) -> None:
             if update.note:
-                bars.console.print(update.note, highlight=False, markup=False)
+                bars.console.print(plain(update.note), highlight=False, markup=False)
             if update.stage not in tasks:
-                tasks[update.stage] = bars.add_task(update.stage, done="", detail="", seconds_left=None)
+                tasks[update.stage] = bars.add_task(plain(update.stage), done="", detail="", seconds_left=None)
             bars.update(
                 tasks[update.stage],
                 completed=update.done,
                 total=update.total,
                 done=_amount(update),
-                detail=update.detail,
+                detail=plain(update.detail),
                 seconds_left=update.seconds_left,
             )
             if update.total is not None and update.done >= update.total:

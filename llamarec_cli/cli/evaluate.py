@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llamarec_cli.cli import console, names
-from llamarec_cli.cli.options import PrecisionOption, StrategyOption, need_folder_of
+from llamarec_cli.cli.options import PrecisionOption, StrategyOption
 from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.errors import UsageError
+from llamarec_cli.outputs import need_output, written_whole
 
 if TYPE_CHECKING:
     from llamarec_cli.evaluation.tables import MetricTable
     from llamarec_cli.pipeline.ablation import Ablation
     from llamarec_cli.pipeline.evaluate import Comparison, Evaluation
+
+_REMEDY = "change --output"
 
 _EPILOG = """Examples:
 
@@ -77,11 +80,12 @@ def _evaluate(
         if output.suffix not in endings:
             raise UsageError(f"{output} must end in {', '.join(endings)}.", "Change --output.")
         form = TableFormat(output.suffix[1:])
-        need_folder_of(output, "--output")
+        need_output(output, _REMEDY)
     with pipeline_context() as context:
         result = evaluate(context, dataset, ranker=ranker, compare=(compare[0], compare[1]) if compare else None)
     if output is not None and form is not None:
-        output.write_text(write_tables([result.all_table, result.valid_table], form), encoding="utf-8")
+        with written_whole(output, _REMEDY) as partial:
+            partial.write_text(write_tables([result.all_table, result.valid_table], form), encoding="utf-8")
         console.say(f"Wrote {output}.")
     if as_json:
         comparison = result.comparison

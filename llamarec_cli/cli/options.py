@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from llamarec_cli.cli import names
-from llamarec_cli.errors import LlamaRecError
 
 StrategyOption = Annotated[
     str | None,
@@ -28,11 +25,3 @@ PrecisionOption = Annotated[
         autocompletion=names.precisions,
     ),
 ]
-
-
-def need_folder_of(file: Path, option: str) -> None:
-    """Raise a `LlamaRecError` if a file cannot be written where an option says; to be asked before long work."""
-    if not file.parent.is_dir():
-        raise LlamaRecError(f"There is no folder {file.parent}.", f"Make it, or change {option}.")
-    if not os.access(file.parent, os.W_OK):
-        raise LlamaRecError(f"The folder {file.parent} cannot be written.", f"Change {option}.")

@@ -15,8 +15,8 @@ from llamarec_cli.data.histories import parse_history
 from llamarec_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from llamarec_cli.pipeline.recommend_file import Summary
     from llamarec_cli.pipeline.recommendations import Recommendations
+    from llamarec_cli.pipeline.unfinished_lists import Summary
 
 _EPILOG = """Examples:
 

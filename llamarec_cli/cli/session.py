@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from llamarec_cli.errors import LlamaRecError
 
 if TYPE_CHECKING:
     from llamarec_cli.pipeline.context import Context
-    from llamarec_cli.store.registry import Store
+    from llamarec_cli.store.registry import Artefact, Store
 
 
 @contextmanager
@@ -28,22 +28,33 @@ def pipeline_context(
         sources: Where each setting came from that is not a default.
         speaks: Whether anything is shown; not so in processes that only help another one.
     """
+    from llamarec_cli.pipeline.contents import wrong_contents
     from llamarec_cli.pipeline.context import Context
 
     command = shlex.join(["llamarec", *sys.argv[1:]])
     if not speaks:
-        yield Context(open_store(), command, auto=auto, sources=sources or {})
+        yield Context(open_store(wrong_contents), command, auto=auto, sources=sources or {})
         return
     with console.progress() as report:
-        yield Context(open_store(), command, report, console.say, console.warn, auto, sources or {})
+        yield Context(open_store(wrong_contents), command, report, console.say, console.warn, auto, sources or {})
 
 
-def open_store() -> Store:
-    """Return the user's store, without the weight of the pipeline."""
+def open_store(inspect: Callable[[Artefact], str | None] | None = None) -> Store:
+    """Return the user's store, tidied, without the weight of the pipeline.
+
+    Args:
+        inspect: Tells what is wrong with the content of an artefact that is opened.
+
+    Raises:
+        HomeError: Its home is somebody else's, or cannot be used.
+    """
     from llamarec_cli.store.home import default_home
     from llamarec_cli.store.registry import Store
 
-    return Store(default_home())
+    store = Store(default_home(), inspect) if inspect else Store(default_home())
+    for name in store.tidy():
+        console.say(f"{name} had been moved aside by a replacement that was interrupted; it is back.")
+    return store
 
 
 def read_text(path: Path) -> tuple[str, str]:

@@ -92,13 +92,15 @@ def _path(name: _Name) -> None:
 
 @app.command("verify", epilog="Examples:\n\nllamarec store verify\n\nllamarec store verify games/lrurec")
 def _verify(names: _Names = None, as_json: _Json = False) -> None:
-    """Recompute every digest of some artefacts, or of all, and name what is damaged."""
+    """Recompute every digest of some artefacts, or of all, read what they hold, and name what is damaged."""
+    from llamarec_cli.pipeline.verify import verify
+
     store = open_store()
     for name in names or []:
         if name not in store:
             store.open(name)  # raises, naming the nearest
     checked = names or sorted([*(one.manifest.name for one in store.artefacts()), *store.damaged()])
-    wrong = {name: found for name in checked if (found := store.verify(name))}
+    wrong = {name: found for name in checked if (found := verify(store, name))}
     if as_json:
         console.print_json({"checked": checked, "damaged": wrong})
     for name, found in wrong.items():
@@ -134,13 +136,19 @@ def _remove(
                 f"{name} is needed by {', '.join(children)}.",
                 f"Remove those first, or: llamarec store remove {name} --force",
             )
+        store.refuse_foreign(name)
     _carry_out({name: store.path_of(name) for name in names}, yes, dry_run)
 
 
 @app.command("prune", epilog="Examples:\n\nllamarec store prune --dry-run\n\nllamarec store prune --yes")
 def _prune(yes: _Yes = False, dry_run: _DryRun = False) -> None:
     """Remove what can be had again: raw downloads, states of interrupted trainings, evaluations of rankers gone."""
-    plan = {f"{kind} {path.name}": path for kind, paths in open_store().dispensable().items() for path in paths}
+    from llamarec_cli.pipeline.downloads import known_downloads
+    from llamarec_cli.store.dispensable import dispensable
+
+    store = open_store()
+    found = dispensable(store, known_downloads(store))
+    plan = {f"{kind} {path.relative_to(store.home)}": path for kind, paths in found.items() for path in paths}
     if not plan:
         console.say("There is nothing to remove.")
         return

@@ -66,14 +66,14 @@ def check_plotting() -> None:
         raise LlamaRecError("--plot draws with matplotlib, which is not installed.", "python -m pip install matplotlib")
 
 
-def plot_latency(points: Sequence[LatencyPoint], caption: str, path: Path) -> None:
+def plot_latency(points: Sequence[LatencyPoint], caption: str, path: Path, form: str) -> None:
     """Draw latency against title length, once on a linear and once on a logarithmic scale.
 
     Args:
         points: Measurements.
         caption: What they were measured on.
-        path: PNG or SVG, by its ending.
-
+        path: The file.
+        form: `png` or `svg`.
     """
     from matplotlib.figure import Figure
 
@@ -93,4 +93,4 @@ def plot_latency(points: Sequence[LatencyPoint], caption: str, path: Path) -> No
         axes.grid(visible=True, alpha=0.3)
     figure.axes[0].legend()
     figure.suptitle(caption, fontsize="small")
-    figure.savefig(path)
+    figure.savefig(path, format=form)

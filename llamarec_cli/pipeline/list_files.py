@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import polars as pl
+
+from llamarec_cli.pipeline.unfinished_lists import records_in
 
 
 def lines_of(output: Path) -> tuple[list[int], int]:
@@ -25,27 +28,28 @@ def lines_of(output: Path) -> tuple[list[int], int]:
 
 
 def finish(partial: Path, output: Path) -> None:
-    """Turn the records into the form that the output's name asks for."""
+    """Turn the records into the form that the output's name asks for.
+
+    The output takes its place when it is whole, and the records go last: whatever is interrupted can be repeated.
+    """
+    ready = partial.with_name(partial.name + output.suffix)
     if output.suffix == ".jsonl":
-        partial.replace(output)
-        return
-    table = partial.with_name(partial.name + ".csv")
-    with partial.open(encoding="utf-8") as records:
-        _write_csv(records, table)
-    if output.suffix == ".csv":
-        table.replace(output)
+        with ready.open("wb") as lines:
+            lines.writelines(records_in(partial))
     else:
-        ready = partial.with_name(partial.name + ".parquet")
-        pl.scan_csv(table, infer_schema=False, glob=False).sink_parquet(ready)
-        ready.replace(output)
-        table.unlink()
+        table = partial.with_name(partial.name + ".csv")
+        _write_csv(records_in(partial), table)
+        if output.suffix == ".parquet":
+            pl.scan_csv(table, infer_schema=False, glob=False).sink_parquet(ready)
+            table.unlink()
+    ready.replace(output)
     partial.unlink()
 
 
 _COLUMNS = ("line", "user", "dataset", "items", "unknown", "error")
 
 
-def _write_csv(records: IO[str], path: Path) -> None:
+def _write_csv(records: Iterable[bytes], path: Path) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
         writer = csv.DictWriter(stream, _COLUMNS)
         writer.writeheader()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,9 @@ from llamarec_cli.data.dataset import DEFAULT_MIN_COUNT, PreparedData, load_prep
 from llamarec_cli.data.readers import RawLog, UnreadableError, read_raw_log
 from llamarec_cli.data.tables import ImportReport, TableOptions, read_tables
 from llamarec_cli.errors import HomeError, LlamaRecError, UsageError
+from llamarec_cli.pipeline.contents import check_prepared, reading
 from llamarec_cli.pipeline.context import Context
+from llamarec_cli.pipeline.downloads import folder_of, forget_source
 from llamarec_cli.store.downloads import fetch_url, fetch_wheel
 from llamarec_cli.store.manifest import Kind, Manifest, sha256_of
 from llamarec_cli.store.registry import Artefact
@@ -128,18 +129,20 @@ def need_dataset(context: Context, name: str) -> tuple[PreparedData, Artefact]:
                 context.take_step(row.name, f"llamarec prepare {name}")
                 prepare_dataset(context, name)
     artefact = context.store.open(name, Kind.DATASET)
-    return load_prepared(artefact.path), artefact
+    with reading(artefact, "its content"):
+        data = load_prepared(artefact.path)
+    check_prepared(artefact, data)
+    return data, artefact
 
 
 def _read_catalogue_sources(context: Context, row: CatalogueRow) -> RawLog:
     failures: list[str] = []
-    for number, source in enumerate(row.sources, start=1):
-        folder = f"{row.name}-{number}"
+    for place, source in enumerate(row.sources):
         try:
-            return read_raw_log(_fetch(context, source, folder))
+            return read_raw_log(_fetch(context, source, folder_of(row, place)))
         except UnreadableError as error:
             # What arrived is not what it should be; kept, it would be read again and again.
-            shutil.rmtree(context.store.downloads / folder, ignore_errors=True)
+            forget_source(context.store, row, place)
             failures.append(error.sentence)
         except HomeError:
             raise

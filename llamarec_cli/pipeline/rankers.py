@@ -12,12 +12,13 @@ import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import HeldOut, Sequences
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.base_model import base_slug, check_base_model, need_base_model
+from llamarec_cli.pipeline.contents import fill, reading
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.retrievers import SplitResult, check_dataset, check_vocabulary
 from llamarec_cli.pipeline.training_state import TrainingStates
@@ -100,9 +101,10 @@ def load_ranker(context: Context, name: str, data: PreparedData, precision: Prec
     # A ranker of signals alone has trained nothing; asked all the same, its language model is read as it comes.
     own = Strategy.LIKELIHOOD if config["strategy"] == NO_MODEL else Strategy(config["strategy"])
     counts = ItemCounts(data.item_count, CountsConfig(**config["counts"]))
-    counts.load_state_dict(load_file(artefact.path / _COUNTS_FILE))
+    fill(counts, artefact, _COUNTS_FILE)
     source = SignalSource(counts, data.titles, lambda: load(own))
-    groups = FusionGroups.from_json(artefact.manifest.metrics["fusion"])
+    with reading(artefact, "the fusion in its manifest"):
+        groups = FusionGroups.from_json(artefact.manifest.metrics["fusion"])
     return TrainedRanker(source, load, groups, config["retriever"], artefact)
 
 
@@ -118,7 +120,7 @@ def open_ranker(context: Context, name: str, data: PreparedData) -> Artefact:
         LlamaRecError: It is missing or damaged, was made by an older version, or does not belong to them.
     """
     artefact = context.store.open(name, Kind.RANKER)
-    if "strategy" not in artefact.manifest.config:
+    if "pool" not in artefact.manifest.config:
         raise LlamaRecError(
             f"{name} was made by an older version of llamarec.",
             f"llamarec train ranker --dataset {artefact.manifest.config['dataset']} --name {name} --replace",

@@ -11,36 +11,26 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 import polars as pl
-from filelock import FileLock, Timeout
 
 from llamarec_cli.data.histories import parse_history
 from llamarec_cli.data.user_files import STANDARD, Entry, check_source, count_entries, read_entries
 from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
+from llamarec_cli.failures import file_failures
+from llamarec_cli.outputs import PARTIAL, need_output
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.list_files import finish, lines_of
 from llamarec_cli.pipeline.recommender import Recommender
+from llamarec_cli.pipeline.unfinished_lists import Summary, begin, go_on, held, holds_records
 from llamarec_cli.progress import Progress
+from llamarec_cli.store.manifest import sha256_of
 
 _FORMS = (".jsonl", ".csv", ".parquet")
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What became of a file.
-
-    Attributes:
-        users: Records written, of this run and, with `resume`, of the earlier ones.
-        errors: How many of them hold an error instead of a list.
-    """
-
-    users: int
-    errors: int
+_REMEDY = "give another --output"
 
 
 def recommend_file(
@@ -75,59 +65,51 @@ def recommend_file(
     check_source(source)
     if resume and source == STANDARD:
         raise UsageError("--resume needs an input in a file, to be read again.", "Give --input FILE.")
-    if STANDARD not in (source, output) and output.exists() and source.samefile(output):
-        raise UsageError(f"{output} is the input as well.", "Give another --output.")
-    partial = output.with_name(output.name + ".partial")
     if output == STANDARD:
         if resume:
             raise UsageError("--resume needs an output in a file.", "Give --output FILE.")
-    else:
-        if resume and output.exists() and not partial.exists():
-            summary = _complete(output, source)
-            context.say(f"{output} is complete, a record for each of the input; --replace makes it anew.")
-            return summary
-        _check_output(output, partial, resume=resume, replace=replace)
-    recommender = load()
-    recommender.length(top)
-    recommender.load_for_file()
-    if output == STANDARD:
+        recommender = _loaded(load, top)
         return _run(context, recommender, source, sys.stdout, top, Summary(0, 0))
-    try:
-        with FileLock(partial.with_name(partial.name + ".lock"), timeout=0):
-            recipe = json.dumps(recommender.recipe(top), sort_keys=True)
-            if resume:
-                _check_recipe(partial, recipe)
-            done = _whole_lines(partial, source) if resume else Summary(0, 0)
-            _recipe_of(partial).write_text(recipe, encoding="utf-8")
-            with partial.open("a" if resume else "w", encoding="utf-8") as stream:
+    partial = output.with_name(output.name + PARTIAL)
+    need_output(output, _REMEDY, PARTIAL + max(_FORMS, key=len))
+    for written in (output, partial):
+        if source != STANDARD and written.exists() and source.samefile(written):
+            raise UsageError(f"{output} is the input as well.", "Give another --output.")
+    if resume and output.exists() and not partial.exists():
+        summary = _complete(output, source)
+        context.say(f"{output} is complete, a record for each of the input; --replace makes it anew.")
+        return summary
+    _check_output(output, partial, resume=resume, replace=replace)
+    recommender = _loaded(load, top)
+    with file_failures(partial, "Make room or give another --output, then --resume."):
+        recipe = {"input": None if source == STANDARD else sha256_of(source), **recommender.recipe(top)}
+        with held(partial, output) as kept:
+            done = go_on(kept, partial, recipe, source) if resume else begin(kept, recipe)
+            with partial.open("a", encoding="utf-8") as stream:
                 summary = _run(context, recommender, source, stream, top, done)
                 stream.flush()
                 os.fsync(stream.fileno())
             finish(partial, output)
-    except Timeout as error:
-        raise LlamaRecError(
-            f"Another process is writing {output}.", "Wait for it, or give another --output."
-        ) from error
-    except OSError as error:
-        raise LlamaRecError(
-            f"{error.filename or partial} cannot be used ({error.strerror}).",
-            "Make room or another --output, then --resume.",
-        ) from error
-    _recipe_of(partial).unlink(missing_ok=True)
-    partial.with_name(partial.name + ".lock").unlink(missing_ok=True)
     return summary
 
 
+def _loaded(load: Callable[[], Recommender], top: int | None) -> Recommender:
+    recommender = load()
+    recommender.length(top)
+    recommender.load_for_file()
+    return recommender
+
+
 def _check_output(output: Path, partial: Path, *, resume: bool, replace: bool) -> None:
-    """Refuse an output that would destroy something, or that has no folder to lie in.
+    """Refuse an output that would destroy something.
 
     Where both files are there, a run was killed between its last two steps, and resuming it repeats them.
     """
     if output.exists() and not replace and not (resume and partial.exists()):
         raise LlamaRecError(f"{output} is there already.", "Give another --output, or --replace to overwrite it.")
-    if not output.parent.is_dir():
-        raise LlamaRecError(f"There is no folder {output.parent}.", "Make it, or give another --output.")
-    if partial.exists() and not resume and not replace:
+    if partial.exists() and not partial.is_file():
+        raise LlamaRecError(f"{partial}, where records go until all are there, is no file.", f"{_REMEDY.capitalize()}.")
+    if holds_records(partial) and not resume and not replace:
         raise LlamaRecError(
             f"{partial} was left by an interrupted run.", "Add --resume to go on with it, or --replace to start anew."
         )
@@ -199,57 +181,3 @@ def _parsed(entry: Entry) -> list[str] | HistoryError:
         return parse_history(entry.history, f"line {entry.line}")
     except HistoryError as error:
         return error
-
-
-def _recipe_of(partial: Path) -> Path:
-    """Return the file beside an unfinished output that tells what it is made with."""
-    return partial.with_name(partial.name + ".recipe")
-
-
-def _check_recipe(partial: Path, recipe: str) -> None:
-    """Refuse to go on with what was begun in another way: one file, one way.
-
-    Raises:
-        LlamaRecError: It was begun with another ranker or other options.
-    """
-    begun = _recipe_of(partial)
-    if partial.is_file() and begun.is_file() and begun.read_text(encoding="utf-8") != recipe:
-        raise LlamaRecError(
-            f"{partial} was begun with another ranker or other options.",
-            "Give those again, or --replace to start anew.",
-        )
-
-
-def _whole_lines(partial: Path, source: Path) -> Summary:
-    """Cut a torn line off the end of what an interrupted run wrote, and count what is whole.
-
-    Raises:
-        LlamaRecError: What is there was not made from this source.
-    """
-    if not partial.is_file():
-        return Summary(0, 0)
-    users, errors, whole = 0, 0, 0
-    entries = read_entries(source)
-    with partial.open("rb+") as stream:
-        for line in stream:
-            if not line.endswith(b"\n"):
-                break
-            whole += len(line)
-            errors += _is_error(partial, line, next(entries, None))
-            users += 1
-        stream.truncate(whole)
-    return Summary(users, errors)
-
-
-def _is_error(partial: Path, line: bytes, entry: Entry | None) -> bool:
-    """Tell whether a written record holds an error, after checking that it is this entry's."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        record = None
-    if entry is None or not isinstance(record, dict) or record.get("line") != entry.line:
-        raise LlamaRecError(
-            f"{partial} does not fit the input: it was written from another one, or changed.",
-            "Give the input it was written from, or --replace to start anew.",
-        )
-    return "error" in record

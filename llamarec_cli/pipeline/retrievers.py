@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.evaluation.metrics import all_metrics
+from llamarec_cli.pipeline.contents import check_candidates, check_ranks, fill
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.retrieval.candidates import DEFAULT_K, Candidates, rank_targets, retrieve
 from llamarec_cli.retrieval.models import build, describe
@@ -145,13 +146,18 @@ def load_retriever(context: Context, name: str, data: PreparedData) -> TrainedRe
     check_vocabulary(artefact, data)
     check_dataset(context, artefact)
     model = build(artefact.manifest.config, data.item_count)
-    model.load_state_dict(load_file(artefact.path / _WEIGHTS_FILE))
-    return TrainedRetriever(model.eval(), load_results(artefact), artefact)
+    fill(model, artefact, _WEIGHTS_FILE)
+    results = load_results(artefact)
+    for split, result in results.items():
+        cases = held_out(data, split)
+        check_candidates(artefact, cases, result.ranks_S, result.candidates.items_SK, data.item_count)
+    return TrainedRetriever(model.eval(), results, artefact)
 
 
 def load_results(artefact: Artefact) -> dict[Split, SplitResult]:
     """Load what a retriever did on both splits, without the model."""
     arrays = load_arrays(artefact.path / _CANDIDATES_FILE)
+    check_ranks(artefact, {split: arrays[f"{split}.ranks"] for split in Split})
     return {
         split: SplitResult(arrays[f"{split}.ranks"], Candidates(arrays[f"{split}.items"], arrays[f"{split}.scores"]))
         for split in Split

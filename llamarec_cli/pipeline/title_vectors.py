@@ -16,6 +16,7 @@ from torch import Tensor
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.base_model import BaseModel, base_slug, need_base_model
+from llamarec_cli.pipeline.contents import VECTORS_FILE
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.ranking.base_models import compute_dtype, load_base_model, load_tokenizer
@@ -24,8 +25,6 @@ from llamarec_cli.retrieval.item_texts import Source, TfidfVectors, random_vecto
 from llamarec_cli.retrieval.textrec import Features, TextRecConfig
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
-
-_VECTORS_FILE = "vectors.safetensors"
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def need_title_vectors(
         if name in context.store:
             kept = context.store.open(name, Kind.TITLE_VECTORS)
             if kept.manifest.config == config:
-                return load_file(kept.path / _VECTORS_FILE)["vectors"]
+                return load_file(kept.path / VECTORS_FILE)["vectors"]
         vectors = _read(context, name, data.titles[1:], open_reader(base, reading), config)
         manifest = Manifest(
             name=name,
@@ -144,7 +143,7 @@ def need_title_vectors(
             command=context.command,
         )
         with context.store.stage(manifest, replace=True) as folder:
-            save_file({"vectors": vectors}, folder / _VECTORS_FILE)
+            save_file({"vectors": vectors}, folder / VECTORS_FILE)
         TrainingStates(context, name, config).clear()
         return vectors
 

@@ -32,7 +32,7 @@ from llamarec_cli.pipeline.rankers import (
     trained_precision,
 )
 from llamarec_cli.pipeline.retrievers import DEFAULT_FIRST_STAGE, TrainedRetriever, load_retriever
-from llamarec_cli.pipeline.tensorboard import need_tensorboard
+from llamarec_cli.pipeline.tensorboard import need_figures_folder, need_tensorboard
 from llamarec_cli.pipeline.train_adapter import AdapterTraining
 from llamarec_cli.pipeline.train_retriever import need_retriever
 from llamarec_cli.pipeline.training_state import TrainingStates
@@ -114,6 +114,7 @@ def train(
     quantization = parse_quantization(quantize, device)
     if tensorboard is not None:
         need_tensorboard()
+        need_figures_folder(tensorboard)
     processes = processes or Processes()
     resume: RankerState | None = None
     if not processes.is_main:

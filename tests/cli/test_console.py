@@ -5,6 +5,7 @@ import io
 import pytest
 
 from llamarec_cli.cli import console
+from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.progress import Progress
 
 
@@ -72,3 +73,23 @@ def test_a_stage_that_comes_again_starts_anew(
     assert lines[0] == "validate: 2/10, 0:04:00 left"
     assert lines[-1] == "validate: 8/10, 0:01:00 left"
     assert all(line.endswith(("30 left", "00 left")) for line in lines)
+
+
+STEERING = "a\x1b[2Jb\x9b1mc\x07d\u202ee\rf\ng\u2028h"
+HARMLESS = "a[2Jb1mcde f g h"
+
+
+def test_what_steers_a_terminal_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert console.plain(STEERING) == HARMLESS
+    assert console.plain("Amélie – 千と千尋 [rec]²") == "Amélie – 千と千尋 [rec]²"
+    console.print_lines(STEERING)
+    console.print_table(STEERING, [STEERING], [[STEERING]])
+    console.say(STEERING)
+    console.warn(STEERING)
+    console.show_error(LlamaRecError(STEERING, STEERING))
+    with console.progress() as report:
+        report(Progress("train", note=STEERING))
+    shown = capsys.readouterr()
+    assert shown.out.count(HARMLESS) == 4
+    assert shown.err.count(HARMLESS) == 5
+    assert all(one.isprintable() or one == "\n" for one in shown.out + shown.err)

@@ -3,17 +3,21 @@
 import csv
 import io
 import json
+import os
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from killing import killed_at
 
 from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
 from llamarec_cli.pipeline import recommend_file as module
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.recommend_file import recommend_file
 from llamarec_cli.pipeline.recommendations import Recommendation, Recommendations
+from llamarec_cli.pipeline.unfinished_lists import begin, held
 
 
 class Fake:
@@ -184,6 +188,91 @@ def test_killed_between_its_last_two_steps_it_is_resumed(context: Context, tmp_p
     assert run(context, source, output, again, resume=True).users == 30
     assert (again.calls, output.read_bytes()) == (0, before)
     assert sorted(path.name for path in tmp_path.iterdir()) == [output.name, "users.jsonl"]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_killed_before_any_step_it_is_resumed_and_nothing_is_left(
+    context: Context, tmp_path: Path, form: str, begun: bool
+) -> None:
+    source, output = write_users(tmp_path / "users.jsonl", 3), tmp_path / f"recs.{form}"
+    run(context, source, output)
+    whole = output.read_bytes()
+    for step in count():
+        output.unlink()
+        if begun:
+            with pytest.raises(KeyboardInterrupt):
+                run(context, source, output, Fake(dies_at=2))
+        killed = killed_at(step, tmp_path, lambda: run(context, source, output, resume=begun))
+        # Resumed, or made as if nothing had been there if nothing was.
+        assert run(context, source, output, resume=True).users == 3
+        assert output.read_bytes() == whole
+        assert sorted(path.name for path in tmp_path.iterdir()) == [output.name, "users.jsonl"]
+        if not killed:
+            break
+    assert step > 5
+
+
+def test_what_was_killed_before_its_first_record_is_no_obstacle(context: Context, tmp_path: Path) -> None:
+    source, output = write_users(tmp_path / "users.jsonl", 3), tmp_path / "recs.jsonl"
+    for left in ("", '{"begun_with": {"top', '{"begun_with": {"top": 7}}\n', '{"begun_with": {"top": 7}}\n{"li'):
+        for options in ({}, {"resume": True}, {"replace": True}):
+            (tmp_path / "recs.jsonl.partial").write_text(left)
+            assert run(context, source, output, **options).users == 3
+            output.unlink()
+
+
+def test_nothing_is_left_of_a_run_that_failed_before_its_first_record(context: Context, tmp_path: Path) -> None:
+    (tmp_path / "users.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(LlamaRecError, match="no column called history"):
+        run(context, tmp_path / "users.csv", tmp_path / "recs.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["users.csv"]
+
+
+def test_another_input_of_the_same_length_is_not_gone_on_with(context: Context, tmp_path: Path) -> None:
+    source, output = write_users(tmp_path / "users.jsonl"), tmp_path / "recs.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        run(context, source, output, Fake(dies_at=5))
+    begun = source.read_text()
+    source.write_text(begun.replace("u7", "u8"))
+    with pytest.raises(LlamaRecError, match="was begun with another input"):
+        run(context, source, output, resume=True)
+    source.write_text(begun)
+    assert run(context, source, output, resume=True).users == 30
+
+
+def test_two_processes_do_not_write_one_output(context: Context, tmp_path: Path) -> None:
+    source, output = write_users(tmp_path / "users.jsonl", 3), tmp_path / "recs.jsonl"
+    with held(tmp_path / "recs.jsonl.partial", output) as stream:
+        begin(stream, {})
+        for options in ({}, {"resume": True}, {"replace": True}):
+            with pytest.raises(LlamaRecError, match="Another process is writing"):
+                run(context, source, output, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("folder.jsonl", "is a folder"), ("pipe.jsonl", "is no plain file"), ("x" * 240 + ".jsonl", "File name too long")],
+)
+def test_an_output_that_cannot_be_is_told_before_anything_is_loaded(
+    context: Context, tmp_path: Path, name: str, sentence: str
+) -> None:
+    (tmp_path / "folder.jsonl").mkdir()
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    for options in ({}, {"replace": True}, {"resume": True}):
+        with pytest.raises(LlamaRecError, match=sentence):
+            recommend_file(
+                context, lambda: pytest.fail("loaded"), write_users(tmp_path / "u.jsonl"), tmp_path / name, **options
+            )
+
+
+def test_the_input_is_not_taken_for_what_an_interrupted_run_left(context: Context, tmp_path: Path) -> None:
+    write_users(tmp_path / "users.jsonl").rename(tmp_path / "recs.jsonl.partial")
+    (tmp_path / "users.jsonl").symlink_to("recs.jsonl.partial")
+    before = (tmp_path / "users.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="is the input as well"):
+        run(context, tmp_path / "users.jsonl", tmp_path / "recs.jsonl", replace=True)
+    assert (tmp_path / "users.jsonl").read_bytes() == before
 
 
 def test_csv_and_parquet_give_the_same_lists(context: Context, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Figures for TensorBoard: the real package where it is installed, and in its place what records the calls."""
 
+import errno
+import os
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.pipeline.tensorboard import figures_in
+from llamarec_cli.pipeline.tensorboard import figures_in, need_figures_folder
 
 
 def test_a_missing_package_is_a_sentence_before_anything_is_made(
@@ -56,8 +58,8 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Recorder]:
     return Recorder.made
 
 
-def test_figures_go_to_their_steps(recorded: list[Recorder]) -> None:
-    with figures_in(Path("logs"), 4) as log:
+def test_figures_go_to_their_steps(recorded: list[Recorder], tmp_path: Path) -> None:
+    with figures_in(tmp_path / "logs", 4) as log:
         log(5, {"train/loss": 1.0})
         log(6, {"train/loss": 0.5, "train/learning_rate": 1e-4})
     (writer,) = recorded
@@ -71,8 +73,30 @@ def test_figures_go_to_their_steps(recorded: list[Recorder]) -> None:
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     (tmp_path / "file").write_text("")
-    with pytest.raises(LlamaRecError, match="cannot be written"), figures_in(tmp_path / "file" / "logs", 0):
-        pass
+    for folder in ("file/logs", "file", "x" * 300, "a\0b"):
+        with pytest.raises(LlamaRecError, match="Figures cannot be written"):
+            need_figures_folder(tmp_path / folder)
+        with pytest.raises(LlamaRecError), figures_in(tmp_path / folder, 0):
+            pass
+
+
+def test_what_cannot_be_written_later_is_a_sentence_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writing = pytest.importorskip("tensorboard.summary.writer.event_file_writer")
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with (
+        pytest.raises(LlamaRecError, match=r"disk is full: .*logs"),
+        figures_in(tmp_path / "logs", 0) as log,
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr(writing.RecordWriter, "write", full)
+        for step in range(100):
+            log(step, {"train/loss": 1.0})
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:

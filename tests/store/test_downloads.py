@@ -12,6 +12,7 @@ import pytest
 
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.store.downloads import _bytes_in, fetch_url, fetch_wheel
+from llamarec_cli.store.home import claim_home
 from llamarec_cli.store.registry import Store
 
 CONTENT = bytes(range(256)) * 40
@@ -49,6 +50,13 @@ def address() -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def store(store: Store) -> Store:
+    """The store, in a home that is there."""
+    claim_home(store.home)
+    return store
 
 
 def left(store: Store) -> list[str]:

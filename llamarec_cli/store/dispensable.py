@@ -1,0 +1,61 @@
+"""What `store prune` may remove: what can be had again, and was made by this program beyond doubt.
+
+Names alone prove nothing in a folder that people look into, so a state must have the header that trainings write, and
+a download must be one that the caller knows how to fetch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from llamarec_cli.store.home import using_home
+from llamarec_cli.store.manifest import Kind
+from llamarec_cli.store.registry import UNREADABLE, Store
+
+# What every saved state of a training has in its header; see `pipeline/training_state.py`.
+RECIPE = "recipe"
+
+
+def dispensable(store: Store, downloads: Iterable[Path]) -> dict[str, list[Path]]:
+    """Return what can be had again, by what it is: raw downloads, interrupted trainings, evaluations left over.
+
+    Args:
+        store: The store.
+        downloads: Files in the downloads that this program knows how to fetch; those that are not there do not count.
+    """
+    with using_home(store.home):
+        states = sorted(path for path in store.work.glob("*.safetensors*") if _is_state(path))
+        fetched = sorted({path for path in downloads if path.is_file() and not path.is_symlink()})
+    return {
+        "download": fetched,
+        "interrupted training": states,
+        "evaluation of a ranker that is gone": _orphans(store),
+    }
+
+
+def _is_state(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    if path.name.endswith(UNREADABLE):
+        return True
+    try:
+        with safe_open(path, framework="numpy") as opened:
+            return path.suffix == ".safetensors" and RECIPE in (opened.metadata() or {})
+    except SafetensorError:
+        return False
+
+
+def _orphans(store: Store) -> list[Path]:
+    by_name = {artefact.manifest.name: artefact for artefact in store.artefacts()}
+    return [
+        artefact.path
+        for artefact in by_name.values()
+        if artefact.manifest.kind is Kind.EVALUATION
+        and any(
+            parent not in by_name or by_name[parent].manifest.digest != digest
+            for parent, digest in artefact.manifest.parents.items()
+        )
+    ]

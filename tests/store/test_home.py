@@ -1,0 +1,214 @@
+"""Whose a home is: nothing of anybody else's is written into, swept or pruned."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from typer.testing import CliRunner
+
+from llamarec_cli.cli.app import app
+from llamarec_cli.errors import HomeError, LlamaRecError
+from llamarec_cli.store.home import FOLDERS, MARK
+from llamarec_cli.store.manifest import Kind, Manifest
+from llamarec_cli.store.registry import Store
+
+# Names of left-overs in staging; what has them and no free lock beside it is not ours.
+OWNER = "0123456789ab"
+
+
+def make(store: Store, name: str, replace: bool = False) -> None:
+    manifest = Manifest(name, Kind.BASE_MODEL, config={}, parents={}, metrics={}, command="test")
+    with store.stage(manifest, replace=replace) as folder:
+        save_file({"a": np.zeros(1)}, folder / "model.safetensors")
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")
+    }
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+
+
+COMMANDS = [
+    ("store", "list"),
+    ("store", "show", "nothing"),
+    ("store", "verify"),
+    ("store", "prune", "--yes"),
+    ("store", "import", "games.tar.zst"),
+    ("doctor",),
+    ("prepare", "games", "--source", "."),
+    ("train", "retriever", "--dataset", "games"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["staging/site/index.html"],
+        [f"staging/{OWNER}/index.html", f"staging/{OWNER}.lock"],
+        ["downloads/holiday.jpg"],
+        ["work/thesis.txt"],
+        ["locks/keys.txt"],
+        ["artefacts/site/manifest.json"],
+        ["notes.txt"],
+        [".hidden"],
+    ],
+    ids=lambda files: files[0],
+)
+def test_a_folder_of_somebody_else_is_refused_and_left_as_it_is(
+    home: Path, command: tuple[str, ...], files: list[str]
+) -> None:
+    for file in files:
+        (home / file).parent.mkdir(parents=True, exist_ok=True)
+        (home / file).write_text('{"name": "a web page"}')
+    before = contents(home)
+    result = run(*command)
+    assert result.exit_code == 1
+    assert "is not empty, and llamarec did not make it" in result.stderr
+    assert "Set LLAMAREC_HOME to a new or an empty folder" in result.stderr
+    assert contents(home) == before
+
+
+def test_an_empty_folder_becomes_a_home_when_something_is_kept(store: Store) -> None:
+    store.home.mkdir()
+    assert run("store", "list").exit_code == 0
+    assert not list(store.home.iterdir())
+    make(store, "games")
+    assert (store.home / MARK).is_dir()
+
+
+def test_the_home_of_an_earlier_version_is_adopted(store: Store, home: Path) -> None:
+    make(store, "games")
+    (home / "work").mkdir()
+    (home / "work" / "games--lrurec.safetensors").write_bytes(b"state")
+    (home / MARK).rmdir()
+    assert "games" in run("store", "list").stdout
+    assert (home / MARK).is_dir()
+    assert (home / "work" / "games--lrurec.safetensors").is_file()
+    make(store, "beauty")
+
+
+def test_a_first_command_that_was_interrupted_leaves_a_home(store: Store, home: Path) -> None:
+    for folder in FOLDERS:
+        (home / folder).mkdir(parents=True)
+    (home / "locks" / "games.lock").touch()
+    make(store, "games")
+    assert "games" in store
+
+
+def test_more_than_our_folders_is_no_home_of_an_earlier_version(store: Store, home: Path) -> None:
+    make(store, "games")
+    (home / MARK).rmdir()
+    (home / "photos").mkdir()
+    with pytest.raises(HomeError, match="did not make it") as raised:
+        store.artefacts()
+    # The user may say that it is one.
+    assert f"mkdir {home / MARK}" in str(raised.value.hint)
+    (home / MARK).mkdir()
+    assert [one.manifest.name for one in store.artefacts()] == ["games"]
+
+
+def test_sweeping_leaves_what_it_cannot_prove(store: Store, home: Path) -> None:
+    make(store, "games")
+    staging = home / "staging"
+    theirs = [
+        staging / "site" / "index.html",
+        staging / "notes.txt",
+        staging / OWNER / "no lock beside it.txt",
+        staging / f"{OWNER}-replaced-games" / "no lock either.txt",
+        staging / "site.lock",
+        home / "locks" / "keys.txt",
+        home / "work" / "thesis.txt",
+        home / "downloads" / "holiday.jpg",
+        home / "downloads" / "beauty-1" / "notes.txt",
+    ]
+    for file in theirs:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("precious")
+    assert run("store", "list").exit_code == 0
+    assert run("store", "prune", "--yes").exit_code == 0
+    make(store, "beauty")
+    make(store, "games", replace=True)
+    assert all(file.read_text() == "precious" for file in theirs)
+
+
+def test_prune_takes_what_this_program_fetched_and_saved(store: Store, home: Path) -> None:
+    make(store, "games")
+    ours = [
+        home / "downloads" / "beauty-1" / "ratings_Beauty.csv",
+        home / "downloads" / "beauty-2" / "meta_Beauty.json.gz.part",
+        home / "downloads" / "recbole-1.2.1-py3-none-any.whl",
+        home / "work" / "games--lrurec.safetensors",
+        home / "work" / "games--sasrec.safetensors.unreadable",
+    ]
+    theirs = home / "work" / "tensors.safetensors"
+    for file in (*ours, theirs):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("fetched")
+    save_file({"a": np.zeros(1)}, theirs)
+    save_file({"a": np.zeros(1)}, ours[3], metadata={"recipe": "{}", "numbers": "{}"})
+    assert "work/games--lrurec.safetensors" in run("store", "prune", "--dry-run").stderr
+    assert run("store", "prune", "--yes").exit_code == 0
+    assert not [file for file in ours if file.exists()]
+    assert theirs.is_file()
+
+
+def test_a_folder_in_the_place_of_an_artefact_is_not_overwritten(store: Store, home: Path) -> None:
+    make(store, "beauty")
+    (home / "artefacts" / "games").mkdir()
+    (home / "artefacts" / "games" / "notes.txt").write_text("precious")
+    for replace in (False, True):
+        with pytest.raises(LlamaRecError, match="is in the way"):
+            make(store, "games", replace=replace)
+    assert (home / "artefacts" / "games" / "notes.txt").read_text() == "precious"
+
+
+def test_a_file_inside_an_artefact_keeps_it_from_being_removed(store: Store, home: Path) -> None:
+    make(store, "games")
+    notes = store.path_of("games") / "notes.txt"
+    notes.write_text("precious")
+    with pytest.raises(LlamaRecError, match=r"holds notes\.txt, which llamarec did not make"):
+        make(store, "games", replace=True)
+    result = run("store", "remove", "games", "--yes")
+    assert result.exit_code == 1
+    assert "holds notes.txt" in result.stderr
+    assert notes.read_text() == "precious"
+    notes.unlink()
+    assert run("store", "remove", "games", "--yes").exit_code == 0
+
+
+def test_what_a_link_in_the_home_points_to_is_not_removed(store: Store, home: Path, tmp_path: Path) -> None:
+    make(store, "games")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "notes.txt").write_text("precious")
+    (home / "staging" / OWNER).symlink_to(theirs)
+    (home / "staging" / f"{OWNER}.lock").touch()
+    (home / "work").symlink_to(theirs)
+    (home / "downloads").mkdir()
+    (home / "downloads" / "recbole-1.2.1-py3-none-any.whl").symlink_to(theirs / "notes.txt")
+    assert run("store", "prune", "--yes").exit_code == 0
+    assert (theirs / "notes.txt").read_text() == "precious"
+
+
+def test_a_home_that_was_copied_without_its_empty_folders_is_still_one(store: Store, tmp_path: Path) -> None:
+    make(store, "games")
+    shutil.copytree(store.home / "artefacts", tmp_path / "copy" / "artefacts")
+    assert "games" in Store(tmp_path / "copy")
+
+
+def test_list_tells_what_came_back(store: Store, home: Path) -> None:
+    make(store, "games")
+    store.path_of("games").rename(home / "staging" / f"{OWNER}-replaced-games")
+    (home / "staging" / f"{OWNER}.lock").touch()
+    result = run("store", "verify", "--json")
+    assert json.loads(result.stdout) == {"checked": ["games"], "damaged": {}}
+    assert "games had been moved aside by a replacement that was interrupted; it is back" in result.stderr
