@@ -45,7 +45,7 @@ class PrefixCache:
         self._transformer, self._device = transformer, device
         self.max_bytes = max_bytes if takes_short_cuts(transformer.config) else 0
         # transformers renamed the argument in 5.24, and has taken the old name only with a warning since.
-        asked = inspect.signature(transformer.forward).parameters
+        asked = inspect.signature(type(transformer).forward).parameters
         self._argument = "cache" if "cache" in asked else "past_key_values"
         self._kept: OrderedDict[bytes, Layers] = OrderedDict()
         self.bytes = 0

@@ -15,11 +15,11 @@ from llamarec_cli.ranking.forward import transformer_of
 from llamarec_cli.ranking.prefixes import PrefixCache
 
 
-def by_new_name(input_ids: torch.Tensor, cache: Any = None, use_cache: bool = False, **_: Any) -> Any:
+def by_new_name(self: Any, input_ids: torch.Tensor, cache: Any = None, use_cache: bool = False) -> Any:
     return cache, input_ids
 
 
-def by_old_name(input_ids: torch.Tensor, past_key_values: Any = None, use_cache: bool = False, **_: Any) -> Any:
+def by_old_name(self: Any, input_ids: torch.Tensor, past_key_values: Any = None, use_cache: bool = False) -> Any:
     return past_key_values, input_ids
 
 
@@ -28,21 +28,15 @@ def test_keys_and_values_go_by_the_name_that_the_model_takes(forward: Callable[.
     """Before transformers 5.24 they are `past_key_values`, from then on `cache`, and the old name ends with 5.40."""
     given: list[Any] = []
 
-    class Transformer:
-        config = SimpleNamespace(model_type="llama")
+    def call(self: Any, **named: Any) -> Any:
+        kept, ids = self.forward(**named)
+        given.append(kept)
+        if kept is not None:
+            kept.update(torch.zeros(1, 1, ids.shape[1], 4), torch.zeros(1, 1, ids.shape[1], 4), 0)
+        return SimpleNamespace(last_hidden_state=torch.zeros(1, ids.shape[1], 4))
 
-        @staticmethod
-        def forward(*_: Any, **__: Any) -> Any: ...
-
-        def __call__(self, **named: Any) -> Any:
-            kept, ids = forward(**named)
-            given.append(kept)
-            if kept is not None:
-                kept.update(torch.zeros(1, 1, ids.shape[1], 4), torch.zeros(1, 1, ids.shape[1], 4), 0)
-            return SimpleNamespace(last_hidden_state=torch.zeros(1, ids.shape[1], 4))
-
-    transformer = Transformer()
-    transformer.forward = forward  # type: ignore[method-assign]
+    config = SimpleNamespace(model_type="llama")
+    transformer = type("Transformer", (), {"config": config, "forward": forward, "__call__": call})()
     cache = PrefixCache(transformer, torch.device("cpu"))
     cache.hidden([1, 2, 3, 4], 3)
     assert len(cache.hidden([1, 2, 3, 5], 3)) == 1
