@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.ranking.weights import check_size, tensor_shapes
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -62,7 +63,7 @@ def check_model_folder(folder: Path) -> dict[str, Any]:
     for path in model_files(folder):
         if path.suffix == ".json" and path.name not in _VOCABULARIES:
             _check_settings(path, read_json(path))
-    _check_weights(folder)
+    weights = _weights(folder)
     if not any(next(folder.glob(pattern), None) for pattern in _TOKENIZERS):
         _refuse(f"The folder {folder} holds no tokenizer: tokenizer.json is looked for.", _SAVE)
     config = read_json(folder / CONFIG_FILE)
@@ -70,6 +71,7 @@ def check_model_folder(folder: Path) -> dict[str, Any]:
         _refuse(f"{CONFIG_FILE} in {folder} does not tell the type of a model.", _SAVE)
     if config.get("is_encoder_decoder"):
         _refuse(f"The model in {folder} has an encoder beside its decoder, and such models are not read.", _ANOTHER)
+    check_size(weights, config, folder)
     return dict(config)
 
 
@@ -88,6 +90,7 @@ def check_adapter_folder(folder: Path) -> dict[str, Any]:
     _check_forms(folder)
     config = read_json(folder / ADAPTER_CONFIG_FILE)
     _check_settings(folder / ADAPTER_CONFIG_FILE, config)
+    tensor_shapes(folder / ADAPTER_FILE)
     if not isinstance(config, dict):
         _refuse(f"{ADAPTER_CONFIG_FILE} in {folder} is not the configuration of an adapter.", None)
     return dict(config)
@@ -122,24 +125,23 @@ def _check_forms(folder: Path) -> None:
             _refuse(f"{path.name} in {folder} is not a file.", _ANOTHER)
 
 
-def _check_weights(folder: Path) -> None:
-    """Raise unless the weights are safetensors, under the names that transformers looks for, and in this folder."""
+def _weights(folder: Path) -> list[Path]:
+    """Return the files of the weights: safetensors, under names that transformers looks for, and in this folder."""
     whole, index = folder / WEIGHTS_FILE, folder / INDEX_FILE
     if whole.is_file():
-        return
+        return [whole]
     if index.is_file():
         parts = read_json(index)
         named = parts.get("weight_map") if isinstance(parts, dict) else None
-        if not isinstance(named, dict) or not all(isinstance(part, str) for part in named.values()):
+        files = list(named.values()) if isinstance(named, dict) else []
+        if not files or not all(isinstance(file, str) for file in files):
             _refuse(f"{INDEX_FILE} in {folder} does not tell which file holds which weight.", _SAVE)
-        for part in sorted(set(named.values())):
-            if Path(part).name != part or not part.endswith(".safetensors"):
-                _refuse(f"{INDEX_FILE} in {folder} names weights that are no safetensors beside it: {part}.", _SAVE)
-            if not (folder / part).is_file():
-                _refuse(
-                    f"The folder {folder} lacks a part of the weights: {part}.", "Copy the model again, as a whole."
-                )
-        return
+        for file in sorted(set(files)):
+            if Path(file).name != file or not file.endswith(".safetensors"):
+                _refuse(f"{INDEX_FILE} in {folder} names weights that are no safetensors beside it: {file}.", _SAVE)
+            if not (folder / file).is_file():
+                _refuse(f"The folder {folder} lacks a part of the weights: {file}.", "Copy it again, as a whole.")
+        return [folder / file for file in sorted(set(files))]
     for forms, what in ((_PICKLES, "a pickle, which may run code"), (_OTHER_WEIGHTS, "another form")):
         for path in sorted(folder.iterdir()):
             if path.suffix in forms:

@@ -70,7 +70,10 @@ def as_one_sentence(what: str) -> Iterator[None]:
         yield
     except LlamaRecError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        # What goes wrong beneath Python in tokenizers comes as an error of its own kind, beside all others.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise LlamaRecError(
             f"{what} cannot be loaded: {_first_line(error)}", "Copy or save it again, or choose another with --base."
         ) from error

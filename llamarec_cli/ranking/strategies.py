@@ -232,6 +232,7 @@ def generate(model: Any, tokenizer: Any, prompt: str, limit: int, *, to_the_end:
         max_new_tokens=limit,
         min_new_tokens=limit if to_the_end else None,
         do_sample=False,
+        num_beams=1,
         # What a model's own file says of sampling would only draw warnings beside a greedy search.
         temperature=None,
         top_p=None,

@@ -263,9 +263,21 @@ def broken_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").write_text('{"version": "1.0", "model": {"type": "Unheard"}}')
 
 
+def cut_weights_of(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
 def cut_weights(folder: Path) -> None:
-    whole = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    cut_weights_of(folder / "model.safetensors")
+
+
+def text_for_weights(folder: Path) -> None:
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+
+
+def empty_weights(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"")
 
 
 def broken_configuration(folder: Path) -> None:
@@ -311,6 +323,14 @@ def other_shape(folder: Path) -> None:
     change(folder / "config.json", intermediate_size=96)
 
 
+def far_too_large(folder: Path) -> None:
+    change(folder / "config.json", vocab_size=10**8)
+
+
+def far_too_deep(folder: Path) -> None:
+    change(folder / "config.json", num_hidden_layers=10**6)
+
+
 def part_missing(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
     weights = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
@@ -322,7 +342,11 @@ def part_missing(folder: Path) -> None:
     [
         (no_tokenizer, "holds no tokenizer"),
         (broken_tokenizer, "The tokenizer in .* cannot be loaded"),
-        (cut_weights, "cannot be loaded"),
+        (cut_weights, "model.safetensors in .* is cut off"),
+        (text_for_weights, "model.safetensors in .* is cut off"),
+        (empty_weights, "model.safetensors in .* is cut off"),
+        (far_too_large, "far more weights"),
+        (far_too_deep, "far more weights"),
         (broken_configuration, "config.json in .* is not a JSON text"),
         (configuration_of_nonsense, "cannot be loaded"),
         (unknown_type, "cannot be loaded: .*unheard-of"),
@@ -401,6 +425,10 @@ def adapter_of_another_rank(folder: Path, trace: Path) -> None:
     change(folder / "adapter_config.json", r=8)
 
 
+def adapter_that_is_cut(folder: Path, trace: Path) -> None:
+    cut_weights_of(folder / "adapter_model.safetensors")
+
+
 def adapter_of_the_head(folder: Path, trace: Path) -> None:
     change(folder / "adapter_config.json", target_modules=["q_proj", "v_proj", "lm_head"])
 
@@ -417,6 +445,7 @@ def adapter_of_the_head(folder: Path, trace: Path) -> None:
         (adapter_of_other_maps, "does not know"),
         (adapter_with_a_map_missing, "lacks weights"),
         (adapter_of_another_rank, "cannot be loaded"),
+        (adapter_that_is_cut, "is cut off"),
         (adapter_of_the_head, "output head"),
     ],
 )
