@@ -147,7 +147,10 @@ def refuse_other_tensors(what: str, found: dict[str, Any]) -> None:
 
 def _first_line(error: object) -> str:
     """Return the first line of an error that says something, short, without control characters."""
-    lines = [" ".join(line.split()) for line in str(error).splitlines()]
-    text = next((line for line in lines if line), type(error).__name__)
+    lines = [line for line in (" ".join(line.split()) for line in str(error).splitlines()) if line]
+    # A heading says nothing without what it heads, and a key that is missing says nothing by itself.
+    text = " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1])
+    if not text or isinstance(error, LookupError):
+        text = f"{type(error).__name__} {text}".strip()
     plain = "".join(char for char in text if not unicodedata.category(char).startswith("C"))
     return plain if len(plain) <= _SHOWN else f"{plain[:_SHOWN]}..."

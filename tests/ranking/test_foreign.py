@@ -225,7 +225,17 @@ def test_so_is_one_that_was_imported_or_is_named(
         need_base_model(context, DEFAULT_BASE)
 
 
-@pytest.mark.parametrize("make", [code_of_the_model, code_of_the_tokenizer, pickle_alone, pickle_by_another_name])
+@pytest.mark.parametrize(
+    "make",
+    [
+        code_of_the_model,
+        code_of_the_tokenizer,
+        code_of_an_unknown_type,
+        pickle_alone,
+        pickle_by_another_name,
+        pickle_named_by_the_configuration,
+    ],
+)
 def test_transformers_itself_is_told_to_run_no_code_and_to_open_no_pickle(
     make: Callable[[Path, Path], None], base: Path, trace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
