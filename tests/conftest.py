@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
+import re
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +42,39 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data"
+
+# transformers tells of many deprecations by its loggers alone, below the level that the program sets for them.
+_LOGGED = ("warning", "warning_once")
+_DEPRECATED = re.compile(r"\bdeprecat|will be removed", re.IGNORECASE)
+
+
+def _caller() -> str:
+    """The package that called what logs, through transformers and torch."""
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_globals["__name__"].split(".")[0] in ("conftest", "transformers", "torch"):
+        frame = frame.f_back
+    return str(frame.f_globals["__name__"].split(".")[0])
+
+
+@pytest.fixture(autouse=True, scope="session")
+def deprecations_of_what_is_called_are_errors() -> Iterator[None]:
+    """Those that are logged, and those that are warnings (see `filterwarnings`) also where a user is spared them."""
+    originals = {name: getattr(logging.Logger, name) for name in _LOGGED}
+
+    def strict(name: str) -> Callable[..., None]:
+        def log(logger: logging.Logger, message: object, *given: object, **named: object) -> None:
+            if _DEPRECATED.search(str(message)) and _caller() == "llamarec_cli":
+                raise FutureWarning(message)
+            originals[name](logger, message, *given, **named)
+
+        return log
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("llamarec_cli.ranking.libraries.QUIETED", ())
+        for name in _LOGGED:
+            patch.setattr(logging.Logger, name, strict(name))
+        yield
+
 
 ITEMS = 40
 USERS = 60

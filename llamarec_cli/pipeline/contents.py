@@ -22,7 +22,7 @@ from torch import nn
 from llamarec_cli.data.dataset import INTERACTIONS_FILE, ITEMS_FILE, USERS_FILE, PreparedData
 from llamarec_cli.data.splits import HeldOut, Split
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.ranking.adapters import ADAPTER_FILE
+from llamarec_cli.ranking.foreign import ADAPTER_FILE
 from llamarec_cli.retrieval.candidates import DEFAULT_K
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact

@@ -23,7 +23,7 @@ from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.retrievers import SplitResult, check_dataset, check_vocabulary
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.progress import Progress
-from llamarec_cli.ranking.adapters import ADAPTER_FILE
+from llamarec_cli.ranking.adapters import holds_adapter
 from llamarec_cli.ranking.base_models import DEFAULT_BASE, Quantization, load_tokenizer
 from llamarec_cli.ranking.engine import CandidateScorer, score_examples
 from llamarec_cli.ranking.examples import RankingExample
@@ -143,7 +143,7 @@ def load_scorer(
         titles: Title of each item id.
         precision: What the model computes in; by default what the device is best at.
     """
-    adapter = checkpoint if (checkpoint / ADAPTER_FILE).is_file() else None
+    adapter = checkpoint if holds_adapter(checkpoint) else None
     model = load_for_ranking(base, best_device(), precision, adapter)
     priors = checkpoint / _PRIORS_FILE
     known = load_arrays(priors)["priors"] if priors.is_file() else None

@@ -21,6 +21,7 @@ from llamarec_cli.ranking.base_models import Quantization, load_base_model, load
 from llamarec_cli.ranking.engine import PromptEncoder
 from llamarec_cli.ranking.examples import HardNegatives, TrainingExamples
 from llamarec_cli.ranking.finetuning import Listeners, RankerState, train_ranker
+from llamarec_cli.ranking.forward import position_limit
 from llamarec_cli.ranking.presets import RankerConfig
 from llamarec_cli.ranking.processes import Processes
 from llamarec_cli.ranking.validation import RankerValidation, ValidationSet
@@ -105,9 +106,11 @@ class AdapterTraining:
         max_minutes: float | None,
         listeners: Listeners,
     ) -> tuple[Any, RankerState]:
+        model = load_base_model(self.base.path, own_device(), self.quantization)
+        tokenizer = load_tokenizer(self.base.path)
         return train_ranker(
-            load_base_model(self.base.path, own_device(), self.quantization),
-            PromptEncoder(load_tokenizer(self.base.path), self.data.titles),
+            model,
+            PromptEncoder(tokenizer, self.data.titles, positions=position_limit(model)),
             TrainingExamples(training_sequences(self.data), self.data.item_count, self.k, self.config.seed, hard),
             self.selecting,
             self.config,

@@ -22,13 +22,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llamarec_cli.ranking.short_cuts import takes_short_cuts
+
 # The name under which transformers knows this attention.
 OWN = "llamarec"
 _ROWS = 64
 
 
 def use_own_attention(model: Any) -> None:
-    """Let a model attend as this module does, if it would use torch's fused kernel.
+    """Let a model attend as this module does, if it would use torch's fused kernel, and is of a known architecture.
 
     Models that need something else, such as a cap on their scores, say so by another default and are left alone.
 
@@ -37,7 +39,7 @@ def use_own_attention(model: Any) -> None:
     """
     from transformers import AttentionInterface, AttentionMaskInterface
 
-    if model.config._attn_implementation != "sdpa":
+    if model.config._attn_implementation != "sdpa" or not takes_short_cuts(model.config):
         return
     AttentionInterface.register(OWN, _attention)
     AttentionMaskInterface.register(OWN, _mask)
@@ -150,8 +152,8 @@ def _attend(
     """Return the attention's output: blocks where a CPU reads a prompt; torch's kernel to train, to write, on a GPU."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    # transformers' own masks are boolean; additive ones come from this package, and are causal.
-    masked = attention_mask is not None and attention_mask.dtype == torch.bool
+    # transformers' own masks are boolean; additive ones come from this package, are causal, and alike for all heads.
+    masked = attention_mask is not None and (attention_mask.dtype == torch.bool or attention_mask.shape[1] > 1)
     reads = query.shape[2] > 1 and not torch.is_grad_enabled() and query.device.type == "cpu"
     if masked or not reads or options.get("position_bias") is not None:
         output: Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, **options)[0]

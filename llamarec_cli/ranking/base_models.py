@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,8 +11,10 @@ from typing import Any, assert_never
 
 import torch
 
-from llamarec_cli.errors import LlamaRecError, UnknownNameError
+from llamarec_cli.errors import UnknownNameError
 from llamarec_cli.ranking.attention import use_own_attention
+from llamarec_cli.ranking.head import check_head
+from llamarec_cli.ranking.libraries import OF_FILES, as_one_sentence, open_model, open_tokenizer, quiet_libraries
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,7 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
             gguf_file=gguf.name,
             dtype=torch.bfloat16,
             quantization_config=GgufConfig(dequantize=True),
+            **OF_FILES,
         )
         # A model that was loaded from GGUF refuses to be saved as anything else, so its tensors move to a fresh one.
         config = source.config
@@ -102,7 +102,7 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
         fresh = LlamaForCausalLM(config).to(torch.bfloat16)
         fresh.load_state_dict(source.state_dict())
         fresh.save_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, **OF_FILES)
         # transformers' conversion forgets that SmolLM2 splits digits before the byte-level split, which matters for
         # several spaces before a digit and for numerals such as "½".
         tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -115,11 +115,12 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """Load the tokenizer of a base model folder."""
-    from transformers import AutoTokenizer
+    """Load the tokenizer of a base model folder.
 
-    with quiet_libraries():
-        return AutoTokenizer.from_pretrained(folder)
+    Raises:
+        LlamaRecError: The folder is refused, or its tokenizer cannot be loaded.
+    """
+    return open_tokenizer(folder)
 
 
 def default_quantization(device: torch.device) -> Quantization:
@@ -146,10 +147,9 @@ def load_base_model(
         A transformers causal language model.
 
     Raises:
-        LlamaRecError: Its output head is not a plain product.
+        LlamaRecError: The folder is refused, its model cannot be loaded as a whole, or it computes logits in a way
+            that is not read here.
     """
-    from transformers import AutoModelForCausalLM
-
     options: dict[str, Any] = {"dtype": dtype or compute_dtype(device)}
     match quantization:
         case Quantization.NONE:
@@ -169,19 +169,16 @@ def load_base_model(
             }
         case _:
             assert_never(quantization)
-    with quiet_libraries():
-        model = AutoModelForCausalLM.from_pretrained(folder, **options)
-    if getattr(model.get_output_embeddings(), "bias", None) is not None:
-        raise LlamaRecError(
-            "The output head of this base model has a bias, which is not read here.",
-            "Choose another base model with --base.",
-        )
+    model = open_model(folder, **options)
     if quantization is Quantization.NF4:
         _keep_trainable_on_cpu(model)
     else:
         model.to(device)
+    model.eval().requires_grad_(False)
+    with quiet_libraries(), as_one_sentence(f"The base model in {folder}"):
+        check_head(model)
     use_own_attention(model)
-    return model.eval().requires_grad_(False)
+    return model
 
 
 def compute_dtype(device: torch.device) -> torch.dtype:
@@ -203,30 +200,6 @@ def _keep_trainable_on_cpu(model: Any) -> None:
     for module in model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
-
-
-@contextlib.contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keep progress bars and advice of transformers, peft and bitsandbytes off the terminal.
-
-    They speak to programmers: of kernels that could be installed, of names that will change. Errors still come through.
-    """
-    from transformers.utils import logging as transformers_logging
-
-    bitsandbytes = logging.getLogger("bitsandbytes")
-    levels = transformers_logging.get_verbosity(), bitsandbytes.level
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    bitsandbytes.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            warnings.filterwarnings("ignore", message="fan_in_fan_out is set")
-            yield
-    finally:
-        transformers_logging.set_verbosity(levels[0])
-        transformers_logging.enable_progress_bar()
-        bitsandbytes.setLevel(levels[1])
 
 
 def parse_quantization(name: str | None, device: torch.device) -> Quantization:

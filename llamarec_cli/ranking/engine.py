@@ -26,9 +26,11 @@ from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.forward import group_by_length, head_of, hidden_states, transformer_of
+from llamarec_cli.ranking.head import logit_shape
 from llamarec_cli.ranking.pieces import PieceTokens
 from llamarec_cli.ranking.prefixes import DEFAULT_BYTES, PrefixCache
-from llamarec_cli.ranking.prompt import MAX_HISTORY, prompt_pieces
+from llamarec_cli.ranking.prompt import prompt_pieces
+from llamarec_cli.ranking.text import Text, within_positions
 from llamarec_cli.ranking.verbalizer import candidate_log_probabilities, choose_labels
 
 # The paper cuts longer titles.
@@ -87,21 +89,39 @@ class PromptEncoder:
         tokenizer: The base model's.
         titles: Title of each item id.
         max_title_tokens: Where longer titles are cut.
+        positions: How many tokens the base model can tell the places of; None for any number. Fewer items of a history
+            are read where a prompt and its answer would be longer.
+
+    Attributes:
+        tokenizer: As given.
+        text: Texts to token ids.
+        positions: As given.
+        label_ids: Token id of each index letter.
     """
 
-    def __init__(self, tokenizer: Any, titles: Sequence[str], max_title_tokens: int = MAX_TITLE_TOKENS) -> None:
-        self.tokenizer = tokenizer
+    def __init__(
+        self,
+        tokenizer: Any,
+        titles: Sequence[str],
+        max_title_tokens: int = MAX_TITLE_TOKENS,
+        positions: int | None = None,
+    ) -> None:
+        self.tokenizer, self.text, self.positions = tokenizer, Text(tokenizer), positions
         self._max_title_tokens = max_title_tokens
         self._titles = titles
         self._short: dict[int, str] = {}
         self._tokens = PieceTokens(tokenizer)
-        self._labels, self.label_ids = choose_labels(tokenizer)
+        self._labels, self.label_ids = choose_labels(self.text)
 
     def title(self, item: int) -> str:
         """Return an item's title, cut if it is too long."""
         if item not in self._short:
-            self._short[item] = cut_title(self.tokenizer, self._titles[item], self._max_title_tokens)
+            self._short[item] = self.text.cut(self._titles[item], self._max_title_tokens)
         return self._short[item]
+
+    def titles(self, items: Sequence[int]) -> list[str]:
+        """Return the titles of some items, those cut that are too long."""
+        return [self.title(int(item)) for item in items]
 
     def encode(self, history: Sequence[int], candidates: Sequence[int]) -> list[int]:
         """Return the token ids of the prompt; see `prompt`."""
@@ -111,11 +131,12 @@ class PromptEncoder:
         """Return the prompt of one user.
 
         Args:
-            history: Item ids, oldest first; the last `MAX_HISTORY` are read.
+            history: Item ids, oldest first; the last `MAX_HISTORY` are read, or fewer where those are too long.
             candidates: Item ids, in the order of their letters.
 
         Raises:
-            LlamaRecError: There are more candidates than letters that this tokenizer can write as one token.
+            LlamaRecError: There are more candidates than letters that this tokenizer can write as one token, or their
+                titles alone are longer than what the base model reads.
         """
         if len(candidates) > len(self._labels):
             raise LlamaRecError(
@@ -123,22 +144,20 @@ class PromptEncoder:
                 f"and there are {len(candidates)} candidates.",
                 f"Give --k {len(self._labels)} or less, or another base model with --base.",
             )
-        recent = [self.title(int(item)) for item in history[-MAX_HISTORY:]]
-        pool = [self.title(int(item)) for item in candidates]
-        ids, ends = self._tokens.encode(prompt_pieces(recent, pool, self._labels))
-        # A mark and a title for each item of the history, or the one piece that says there is none; then the first
-        # candidate's mark, which is the same for all pools.
-        return Prompt(ids, ends[max(1, 2 * len(recent))] if ends else 0)
+        pool = self.titles(candidates)
+
+        def read(items: Sequence[int]) -> tuple[Prompt, int]:
+            ids, ends = self._tokens.encode(prompt_pieces(self.titles(items), pool, self._labels))
+            # A mark and a title for each item of the history, or the one piece that says there is none; then the
+            # first candidate's mark, which is the same for all pools. In training a letter follows the prompt.
+            return Prompt(ids, ends[max(1, 2 * len(items))] if ends else 0), len(ids) + 1
+
+        return within_positions(history, self.positions, read)
 
 
 def cut_title(tokenizer: Any, title: str, tokens: int = MAX_TITLE_TOKENS) -> str:
     """Return a title without what lies beyond its first tokens, counted without special ones."""
-    ids = tokenizer.encode(title, add_special_tokens=False)
-    if len(ids) <= tokens:
-        return title
-    cut: str = tokenizer.decode(ids[:tokens], skip_special_tokens=True)
-    # A character that was cut in the middle of its bytes decodes to the replacement character.
-    return cut.rstrip("\ufffd").strip()
+    return Text(tokenizer).cut(title, tokens)
 
 
 class RankingEngine(CandidateScorer):
@@ -155,6 +174,7 @@ class RankingEngine(CandidateScorer):
         self.encoder = encoder
         self.prefixes: PrefixCache = PrefixCache(transformer_of(model), model.device, prefix_bytes)
         self.ranks_together = model.device.type != "cpu"
+        self._shape = logit_shape(model)
 
     @torch.inference_mode()
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
@@ -175,7 +195,8 @@ class RankingEngine(CandidateScorer):
         The latter tells whether a model answers with a letter at all.
         """
         hidden_1D = self._last(history, candidates)
-        everything_V = torch.softmax((hidden_1D @ head_of(self.model).T).float(), dim=-1)[0]
+        logits_1V = self._shape((hidden_1D @ head_of(self.model).T).float())
+        everything_V = torch.softmax(logits_1V, dim=-1)[0]
         mass = float(everything_V[self.encoder.label_ids[: len(candidates)]].sum())
         return self._read(hidden_1D, len(candidates)), mass
 
@@ -209,7 +230,7 @@ class RankingEngine(CandidateScorer):
 
     def _read(self, hidden_1D: Tensor, count: int) -> npt.NDArray[np.float64]:
         label_ids = self.encoder.label_ids[:count]
-        log_probabilities = candidate_log_probabilities(hidden_1D, head_of(self.model), label_ids)[0]
+        log_probabilities = candidate_log_probabilities(hidden_1D, head_of(self.model), label_ids, self._shape)[0]
         result: npt.NDArray[np.float64] = log_probabilities.cpu().numpy().astype(np.float64)
         return result
 

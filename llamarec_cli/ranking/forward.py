@@ -19,6 +19,12 @@ from llamarec_cli.ranking.attention import OWN, PromptLengths
 _WITHOUT_PADDING = ("llama", "mistral", "qwen2")
 
 
+def position_limit(model: Any) -> int | None:
+    """Return how many tokens a model can tell the places of; None for any number."""
+    limit = getattr(model.config, "max_position_embeddings", None)
+    return limit if isinstance(limit, int) and limit > 0 else None
+
+
 def transformer_of(model: Any) -> Any:
     """Return the model without its head: what maps token ids to hidden states."""
     return getattr(model, model.base_model_prefix)

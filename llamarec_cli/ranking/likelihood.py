@@ -7,7 +7,8 @@ is computed once a catalogue. Nothing is trained for it, though an adapter may b
 
 All candidates are scored in one forward pass: the history is followed by every title, and a mask lets each title see
 the history and itself alone, as the branches of a tree see their trunk. Keys and values of the history are kept for the
-next ranking of the same user.
+next ranking of the same user. Where attention depends on more than mask and positions (a window that is shorter than
+the text, biases by distance, a recurrence), each title is read behind the history in a pass of its own.
 
 Shapes: L tokens of one pass, M positions that predict a token of a title, D hidden size, V vocabulary.
 """
@@ -23,14 +24,19 @@ import torch
 from torch import Tensor
 
 from llamarec_cli.progress import Progress, Reporter, silent
-from llamarec_cli.ranking.engine import MAX_TITLE_TOKENS, CandidateScorer, cut_title
-from llamarec_cli.ranking.forward import head_of, transformer_of
+from llamarec_cli.ranking.engine import MAX_TITLE_TOKENS, CandidateScorer
+from llamarec_cli.ranking.forward import head_of, position_limit, transformer_of
+from llamarec_cli.ranking.head import PLAIN, LogitShape, logit_shape
 from llamarec_cli.ranking.prefixes import DEFAULT_BYTES, PrefixCache
-from llamarec_cli.ranking.prompt import MAX_HISTORY, render_list
+from llamarec_cli.ranking.prompt import render_list
+from llamarec_cli.ranking.short_cuts import sees_all, takes_short_cuts
+from llamarec_cli.ranking.text import Text, within_positions
 from llamarec_cli.retrieval.conditional_logit import log_softmax
 
 # Titles behind one trunk when priors are computed.
 _TITLES_A_PASS = 48
+# What a title stands behind, to see which tokens are its own.
+_NUMBER = "1."
 # Rows of full logits that are alive at once: 64 x 49,152 are 6 MB in bfloat16.
 _ROWS = 64
 
@@ -59,26 +65,26 @@ class LikelihoodEngine(CandidateScorer):
         prefix_bytes: int = DEFAULT_BYTES,
     ) -> None:
         self._max_title_tokens = max_title_tokens
-        self.model, self.tokenizer = model, tokenizer
+        self.model, self.text, self.positions = model, Text(tokenizer), position_limit(model)
         self.prefixes: PrefixCache = PrefixCache(transformer_of(model), model.device, prefix_bytes)
         self._titles = titles
         self._priors = np.full(len(titles), np.nan) if priors is None else priors
         self._short: dict[int, str] = {}
-        self._branches: dict[int, list[int]] = {}
+        self._branches: dict[int, list[int] | None] = {}
 
     @torch.inference_mode()
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
         """Return the log-softmax of the scores, K values in the order given.
 
         Args:
-            history: Item ids, oldest first; the last `MAX_HISTORY` are read.
+            history: Item ids, oldest first; the last `MAX_HISTORY` are read, or fewer where those are too long.
             candidates: Item ids; any number.
         """
         # One at a time: what else is read in a pass changes last bits, and those would depend on earlier users.
         for item in candidates:
             if np.isnan(self._priors[item]):
                 self._priors[item] = self._log_likelihoods([], [item])[0]
-        scores = self._log_likelihoods(history[-MAX_HISTORY:], candidates) - self._priors[list(candidates)]
+        scores = self._log_likelihoods(history, candidates) - self._priors[list(candidates)]
         return log_softmax(scores)
 
     @torch.inference_mode()
@@ -92,36 +98,71 @@ class LikelihoodEngine(CandidateScorer):
         return priors
 
     def _log_likelihoods(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
-        trunk, after = render_list([self._title(item) for item in history])
-        trunk_ids = self.tokenizer.encode(trunk)
-        branches = [self._branch(item, after) for item in candidates]
-        return branch_log_likelihoods(self.model, trunk_ids, branches, self.prefixes)
+        def read(items: Sequence[int]) -> tuple[tuple[list[int], list[list[int]]], int]:
+            trunk, branches = self._tree([self._title(item) for item in items], candidates)
+            return (trunk, branches), len(trunk) + max(map(len, branches), default=0)
 
-    def _branch(self, item: int, after: str) -> list[int]:
-        """Return the tokens of a title behind the number of its entry."""
+        trunk, branches = within_positions(history, self.positions, read)
+        return branch_log_likelihoods(self.model, trunk, branches, self.prefixes)
+
+    def _tree(self, history: Sequence[str], candidates: Sequence[int]) -> tuple[list[int], list[list[int]]]:
+        """Return the tokens that all candidates share, and those of each behind them: together the whole text's."""
+        trunk, after = render_list(history)
+        trunk_ids = self.text.encode(trunk)
+        parts = [self._branch(item, after) for item in candidates]
+        branches = [part for part in parts if part is not None]
+        if len(branches) == len(parts):
+            return trunk_ids, branches
+        # A token would reach from the trunk into a title.
+        wholes = [self.text.encode(trunk + after + self._title(item)) for item in candidates]
+        shared = min(_shared(trunk_ids, whole) for whole in wholes)
+        return trunk_ids[:shared], [whole[shared:] for whole in wholes]
+
+    def _branch(self, item: int, after: str) -> list[int] | None:
+        """Return the tokens of a title behind the number of its entry; None where one of them belongs to both."""
         item = int(item)
         if item not in self._branches:
-            self._branches[item] = self.tokenizer.encode(after + self._title(item), add_special_tokens=False)
+            self._branches[item] = self.text.behind(_NUMBER, after + self._title(item))
         return self._branches[item]
 
     def _title(self, item: int) -> str:
         item = int(item)
         if item not in self._short:
-            self._short[item] = cut_title(self.tokenizer, self._titles[item], self._max_title_tokens)
+            self._short[item] = self.text.cut(self._titles[item], self._max_title_tokens)
         return self._short[item]
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return how many tokens two texts begin with alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (left, right) in pairs if left != right), min(len(one), len(other)))
 
 
 def branch_log_likelihoods(
     model: Any, trunk: Sequence[int], branches: Sequence[Sequence[int]], prefixes: PrefixCache
 ) -> npt.NDArray[np.float64]:
-    """Return log p(branch | trunk) of several continuations of one text, in one forward pass.
+    """Return log p(branch | trunk) of several continuations of one text, in one forward pass where that gives the same.
 
     Args:
         model: A transformers causal language model.
         trunk: Token ids that all continuations share; at least one.
-        branches: Token ids of each continuation; none may be empty.
+        branches: Token ids of each continuation; one without any is certain.
         prefixes: Runs the model, and may know the trunk from before.
     """
+    longest = len(trunk) + max(map(len, branches), default=0)
+    together = takes_short_cuts(model.config) and sees_all(model.config, longest)
+    hidden = _hidden_of_tree if together else _hidden_of_each
+    hidden_MD = hidden(model, trunk, branches, prefixes)
+    targets_M = np.concatenate([np.asarray(branch, dtype=np.int64) for branch in branches])
+    log_p_M = _token_log_probabilities(hidden_MD, head_of(model), targets_M, logit_shape(model))
+    parts = np.split(log_p_M, np.cumsum([len(branch) for branch in branches])[:-1])
+    return np.array([part.sum() for part in parts])
+
+
+def _hidden_of_tree(
+    model: Any, trunk: Sequence[int], branches: Sequence[Sequence[int]], prefixes: PrefixCache
+) -> Tensor:
+    """Return the hidden state at which each token of each branch is predicted, M x D, of one pass over all."""
     # The last token of a branch predicts nothing that is asked for, so it need not be read.
     inputs = [branch[:-1] for branch in branches]
     owners = np.repeat(np.arange(len(branches)), [len(branch) for branch in inputs])
@@ -133,13 +174,24 @@ def branch_log_likelihoods(
     known = len(ids) - len(hidden_ND)
     # Where each token of a branch is predicted: the first by the trunk's end, the others by the token before.
     begins = len(trunk) + np.cumsum([0, *(len(branch) for branch in inputs)])[:-1]
-    sources_M = np.concatenate(
-        [np.r_[len(trunk) - 1, begin : begin + len(branch)] for begin, branch in zip(begins, inputs, strict=True)]
-    )
-    targets_M = np.concatenate([np.asarray(branch) for branch in branches])
-    hidden_MD = hidden_ND[torch.from_numpy(sources_M - known).to(model.device)]
-    log_p_M = _token_log_probabilities(hidden_MD, head_of(model), targets_M)
-    return np.add.reduceat(log_p_M, np.cumsum([0, *(len(branch) for branch in branches)])[:-1])
+    sources = [
+        [len(trunk) - 1, *range(begin, begin + len(branch) - 1)] if branch else []
+        for begin, branch in zip(begins, branches, strict=True)
+    ]
+    sources_M = np.concatenate([np.asarray(some, dtype=np.int64) for some in sources])
+    return hidden_ND[torch.from_numpy(sources_M - known).to(model.device)]
+
+
+def _hidden_of_each(
+    model: Any, trunk: Sequence[int], branches: Sequence[Sequence[int]], prefixes: PrefixCache
+) -> Tensor:
+    """Return what `_hidden_of_tree` returns, of a pass for each branch; no mask is given, and no position."""
+    hidden: list[Tensor] = []
+    for branch in branches:
+        ids = [*trunk, *branch[:-1]]
+        hidden_ND = prefixes.hidden(ids, len(trunk) - 1)
+        hidden.append(hidden_ND[len(hidden_ND) - len(branch) :])
+    return torch.cat(hidden)
 
 
 def _tree_mask(owner_L: Tensor, dtype: torch.dtype) -> Tensor:
@@ -156,12 +208,13 @@ def _tree_mask(owner_L: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _token_log_probabilities(
-    hidden_MD: Tensor, head_VD: Tensor, targets_M: npt.NDArray[np.int64]
+    hidden_MD: Tensor, head_VD: Tensor, targets_M: npt.NDArray[np.int64], shape: LogitShape = PLAIN
 ) -> npt.NDArray[np.float64]:
     """Return the log-probability of one token at each of M positions."""
-    targets = torch.from_numpy(targets_M.astype(np.int64)).to(hidden_MD.device)
+    targets = torch.from_numpy(targets_M).to(hidden_MD.device)
     # The token's own logit in float32, where rounding would count; the sum over the vocabulary averages it out.
-    own_M = (hidden_MD.float() * head_VD[targets].float()).sum(dim=1)
-    sums_M = torch.cat([torch.logsumexp((rows @ head_VD.T).float(), dim=1) for rows in torch.split(hidden_MD, _ROWS)])
+    own_M = shape((hidden_MD.float() * head_VD[targets].float()).sum(dim=1))
+    rows_of = torch.split(hidden_MD, _ROWS)
+    sums_M = torch.cat([torch.logsumexp(shape((rows @ head_VD.T).float()), dim=1) for rows in rows_of])
     result: npt.NDArray[np.float64] = (own_M - sums_M).cpu().numpy().astype(np.float64)
     return result

@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.ranking.engine import PromptEncoder
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.forward import head_of, hidden_states
+from llamarec_cli.ranking.head import logit_shape
 
 
 @dataclass(frozen=True)
@@ -51,22 +53,31 @@ def answer_loss(
         encoder: What the prompts were made with.
         prompts: Those of one forward pass.
         letters_alone: Whether only the candidates' letters compete, and the end of the sequence does not count.
+
+    Raises:
+        LlamaRecError: The end of the sequence counts, and the tokenizer has no token for it.
     """
-    end = encoder.tokenizer.eos_token_id
     of_each = hidden_states(model, [prompt.ids for prompt in prompts])
     # The last token of the prompt predicts the letter, the letter predicts the end of the sequence.
     hidden_BD = torch.stack([hidden_LD[-2] for hidden_LD in of_each])
     if letters_alone:
         return _letter_loss(model, encoder, hidden_BD, prompts)
+    end = encoder.tokenizer.eos_token_id
+    if end is None:
+        raise LlamaRecError(
+            "This base model's tokenizer has no token that ends a sequence, which the model is to learn.",
+            "Train with --loss letters, or choose another base model with --base.",
+        )
     hidden_2BD = torch.cat([hidden_BD, torch.stack([hidden_LD[-1] for hidden_LD in of_each])])
     targets_2B = torch.tensor([prompt.ids[-1] for prompt in prompts] + [end] * len(prompts), device=model.device)
     logits_2BV = hidden_2BD @ head_of(model).to(hidden_2BD.dtype).T
-    return torch.nn.functional.cross_entropy(logits_2BV.float(), targets_2B, reduction="sum") / 2
+    logits_2BV = logit_shape(model)(logits_2BV.float())
+    return torch.nn.functional.cross_entropy(logits_2BV, targets_2B, reduction="sum") / 2
 
 
 def _letter_loss(model: Any, encoder: PromptEncoder, hidden_BD: Tensor, prompts: Sequence[AnsweredPrompt]) -> Tensor:
     rows_CD = head_of(model)[torch.tensor(encoder.label_ids, device=model.device)]
-    logits_BC = hidden_BD.float() @ rows_CD.float().T
+    logits_BC = logit_shape(model)(hidden_BD.float() @ rows_CD.float().T)
     choices_B1 = torch.tensor([[prompt.choices] for prompt in prompts], device=model.device)
     beyond_BC = torch.arange(logits_BC.shape[1], device=model.device) >= choices_B1
     answers_B = torch.tensor([prompt.answer for prompt in prompts], device=model.device)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from llamarec_cli.ranking.base_models import compute_dtype
+from llamarec_cli.ranking.short_cuts import takes_short_cuts
 
 # Rows that the layout is chosen for; it serves any number. A prompt has some hundreds.
 _ROWS = 512
@@ -50,6 +51,8 @@ def pack_linears(model: Any) -> None:
         model: A transformers causal language model in evaluation mode, with any adapter merged.
     """
     if compute_dtype(model.device) is not torch.bfloat16 or model.device.type != "cpu":
+        return
+    if not takes_short_cuts(model.config):  # it may read the weights of its maps itself
         return
     transformer = getattr(model, model.base_model_prefix)
     # Without the maps themselves: each is to be freed as soon as its packed form is there, or the model is held twice.

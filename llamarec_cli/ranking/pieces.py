@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from llamarec_cli.ranking.text import Text
+
 # What stands around a title in a prompt.
 _LEFT, _RIGHT = "(1)", " \n (2)"
 
@@ -22,10 +24,10 @@ class PieceTokens:
     """
 
     def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
+        self._text = Text(tokenizer)
         self._kept: dict[tuple[str, bool, bool], list[int] | None] = {}
-        self._before: list[int] = tokenizer.encode(_LEFT, add_special_tokens=False)
-        self._after: list[int] = tokenizer.encode(_LEFT + _RIGHT, add_special_tokens=False)[len(self._before) :]
+        self._before = self._text.plain(_LEFT)
+        self._after = self._text.behind(_LEFT, _RIGHT)
 
     def encode(self, pieces: Sequence[str]) -> tuple[list[int], list[int]]:
         """Return the token ids of a text, special ones at its beginning included, and where each piece ends in them.
@@ -45,7 +47,7 @@ class PieceTokens:
                 self._kept[key] = self._apart(*key)
             part = self._kept[key]
             if part is None:
-                return self._tokenizer.encode("".join(pieces)), []
+                return self._text.encode("".join(pieces)), []
             ids += part
             ends.append(len(ids))
         return ids, ends
@@ -54,8 +56,10 @@ class PieceTokens:
         """Return a piece's own tokens, or None where one of them belongs to a neighbour as well."""
         before = [] if first else self._before
         after = [] if last else self._after
+        if after is None:
+            return None
         text = ("" if first else _LEFT) + piece + ("" if last else _RIGHT)
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=first)
+        ids = self._text.encode(text) if first else self._text.plain(text)
         end = len(ids) - len(after)
         if ids[: len(before)] != before or ids[end:] != after:
             return None

@@ -9,6 +9,7 @@ Shapes: L tokens of a prompt, N of them computed, D hidden size.
 
 from __future__ import annotations
 
+import inspect
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from llamarec_cli.ranking.short_cuts import takes_short_cuts
 
 # A history of 20 items takes about 8 MB with the default base model.
 DEFAULT_BYTES = 256 * 2**20
@@ -33,13 +36,17 @@ class PrefixCache:
         max_bytes: What all keys and values may take; 0 keeps none and asks for none.
 
     Attributes:
-        max_bytes: As given; may be set.
+        max_bytes: As given, and 0 for architectures that do not keep keys and values which can be cut; may be set to 0.
         bytes: What they take.
         computed: Tokens that were computed, of all prompts so far.
     """
 
     def __init__(self, transformer: Any, device: torch.device, max_bytes: int = DEFAULT_BYTES) -> None:
-        self._transformer, self._device, self.max_bytes = transformer, device, max_bytes
+        self._transformer, self._device = transformer, device
+        self.max_bytes = max_bytes if takes_short_cuts(transformer.config) else 0
+        # transformers renamed the argument in 5.24, and has taken the old name only with a warning since.
+        asked = inspect.signature(type(transformer).forward).parameters
+        self._argument = "cache" if "cache" in asked else "past_key_values"
         self._kept: OrderedDict[bytes, Layers] = OrderedDict()
         self.bytes = 0
         self.computed = 0
@@ -60,14 +67,12 @@ class PrefixCache:
         key, known = self._longest(wanted[:keep]) if self.max_bytes else (None, 0)
         cache = self._opened(key, known)
         new = torch.from_numpy(wanted[known:].astype(np.int64)).unsqueeze(0).to(self._device)
-        asked: dict[str, Any] = {}
+        asked: dict[str, Any] = {} if cache is None else {self._argument: cache}
         if positions is not None:
             asked["position_ids"] = torch.tensor([positions[known:]], device=self._device)
         if mask_LL is not None:
             asked["attention_mask"] = mask_LL[known:].to(self._device)[None, None]
-        hidden_ND: Tensor = self._transformer(
-            input_ids=new, past_key_values=cache, use_cache=cache is not None, **asked
-        ).last_hidden_state[0]
+        hidden_ND: Tensor = self._transformer(input_ids=new, use_cache=cache is not None, **asked).last_hidden_state[0]
         self.computed += len(hidden_ND)
         if cache is not None and keep > known:
             self._keep(wanted[:keep], [(layer.keys, layer.values) for layer in cache.layers])

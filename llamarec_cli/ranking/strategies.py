@@ -19,17 +19,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from llamarec_cli.errors import UnknownNameError
+from llamarec_cli.errors import LlamaRecError, UnknownNameError
 from llamarec_cli.ranking.engine import (
     MAX_TITLE_TOKENS,
     CandidateScorer,
     PromptEncoder,
     RankingEngine,
 )
-from llamarec_cli.ranking.forward import head_of, hidden_states
+from llamarec_cli.ranking.forward import head_of, hidden_states, position_limit
+from llamarec_cli.ranking.head import logit_shape
 from llamarec_cli.ranking.likelihood import LikelihoodEngine
 from llamarec_cli.ranking.prefixes import DEFAULT_BYTES
-from llamarec_cli.ranking.prompt import LABELS, MAX_HISTORY, render_generation_prompt, render_pointwise_prompt
+from llamarec_cli.ranking.prompt import LABELS, render_generation_prompt, render_pointwise_prompt
+from llamarec_cli.ranking.text import Text, within_positions
 from llamarec_cli.retrieval.conditional_logit import log_softmax
 
 
@@ -70,7 +72,7 @@ def make_scorer(
         return LikelihoodEngine(
             model, tokenizer, titles, priors, max_title_tokens=max_title_tokens, prefix_bytes=prefix_bytes
         )
-    encoder = PromptEncoder(tokenizer, titles, max_title_tokens)
+    encoder = PromptEncoder(tokenizer, titles, max_title_tokens, position_limit(model))
     match strategy:
         case Strategy.VERBALIZER:
             return RankingEngine(model, encoder, prefix_bytes=prefix_bytes)
@@ -116,9 +118,9 @@ class GenerateTitles(CandidateScorer):
 
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
         """Return log-probabilities that fall along the generated list; candidates that are not in it come last."""
-        titles = [self.encoder.title(int(item)) for item in candidates]
-        limit = sum(len(self.encoder.tokenizer.encode(f"{title}\n", add_special_tokens=False)) for title in titles)
-        prompt = render_generation_prompt(self._recent(history), titles, letters=False)
+        titles = self.encoder.titles(candidates)
+        limit = sum(len(self.encoder.text.plain(f"{title}\n")) for title in titles)
+        prompt = self._prompt(history, titles, limit, letters=False)
         text = generate(self.model, self.encoder.tokenizer, prompt, limit, to_the_end=self.to_the_end)
         places = {_plain(title): place for place, title in reversed(list(enumerate(titles)))}
         lines = [_plain(re.sub(r"^\s*(\(?\w\)|\d+[.)])\s*", "", line)) for line in text.splitlines() if line.strip()]
@@ -140,8 +142,14 @@ class GenerateTitles(CandidateScorer):
         scores[order] = -np.log(2) * np.arange(count)
         return log_softmax(scores)
 
-    def _recent(self, history: Sequence[int]) -> list[str]:
-        return [self.encoder.title(int(item)) for item in history[-MAX_HISTORY:]]
+    def _prompt(self, history: Sequence[int], titles: Sequence[str], limit: int, *, letters: bool) -> str:
+        """Return a prompt that leaves the model positions for what it is to write."""
+
+        def read(items: Sequence[int]) -> tuple[str, int]:
+            prompt = render_generation_prompt(self.encoder.titles(items), titles, letters=letters)
+            return prompt, len(self.encoder.text.encode(prompt)) + limit
+
+        return within_positions(history, self.encoder.positions, read)
 
 
 class GenerateLetters(GenerateTitles):
@@ -149,10 +157,11 @@ class GenerateLetters(GenerateTitles):
 
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
         """Return log-probabilities that fall along the generated letters; candidates without one come last."""
-        titles = [self.encoder.title(int(item)) for item in candidates]
-        prompt = render_generation_prompt(self._recent(history), titles, letters=True)
+        titles = self.encoder.titles(candidates)
         # A letter and what parts it from the next one, a comma and perhaps a space of its own.
-        text = generate(self.model, self.encoder.tokenizer, prompt, 3 * len(candidates), to_the_end=self.to_the_end)
+        limit = 3 * len(candidates)
+        prompt = self._prompt(history, titles, limit, letters=True)
+        text = generate(self.model, self.encoder.tokenizer, prompt, limit, to_the_end=self.to_the_end)
         letters = re.findall(r"[A-Za-z]+", text)
         places = {label: place for place, label in enumerate(LABELS[: len(candidates)])}
         found = [places[letter] for letter in letters if letter in places]
@@ -169,23 +178,40 @@ class Pointwise(CandidateScorer):
 
     def __init__(self, model: Any, encoder: PromptEncoder) -> None:
         self.model, self.encoder = model, encoder
-        prompt = render_pointwise_prompt(["A"], "B")
-        length = len(encoder.tokenizer.encode(prompt))
-        # Their first tokens tell the answers apart, however many each takes.
-        self._answers = [encoder.tokenizer.encode(prompt + answer)[length] for answer in ("Yes", "No")]
+        self._answers = _answer_ids(encoder.text)
+        self._shape = logit_shape(model)
 
     @torch.inference_mode()
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
         """Return the log-softmax over the candidates of how much likelier yes is than no."""
-        recent = [self.encoder.title(int(item)) for item in history[-MAX_HISTORY:]]
+        titles, text = self.encoder.titles(candidates), self.encoder.text
+
+        def read(items: Sequence[int]) -> tuple[list[list[int]], int]:
+            recent = self.encoder.titles(items)
+            prompts = [text.encode(render_pointwise_prompt(recent, title)) for title in titles]
+            return prompts, max(map(len, prompts), default=0)
+
         rows = head_of(self.model)[self._answers].float()
         scores = np.empty(len(candidates))
-        for place, item in enumerate(candidates):
-            prompt = render_pointwise_prompt(recent, self.encoder.title(int(item)))
-            hidden_1D = hidden_states(self.model, [self.encoder.tokenizer.encode(prompt)])[0][-1:].float()
-            yes, no = (hidden_1D @ rows.T)[0].tolist()
+        for place, prompt in enumerate(within_positions(history, self.encoder.positions, read)):
+            hidden_1D = hidden_states(self.model, [prompt])[0][-1:].float()
+            yes, no = self._shape(hidden_1D @ rows.T)[0].tolist()
             scores[place] = yes - no
         return log_softmax(scores)
+
+
+def _answer_ids(text: Text) -> list[int]:
+    """Return the first tokens of yes and no after a prompt, which tell them apart, however many each takes."""
+    prompt = render_pointwise_prompt(["A"], "B")
+    before = text.encode(prompt)
+    wholes = [text.encode(prompt + answer) for answer in ("Yes", "No")]
+    ids = [whole[len(before)] for whole in wholes if whole[: len(before)] == before and len(whole) > len(before)]
+    if len(set(ids)) < len(wholes):
+        raise LlamaRecError(
+            "This base model's tokenizer does not write Yes and No as tokens of their own after the prompt.",
+            "Choose another base model with --base.",
+        )
+    return ids
 
 
 @torch.inference_mode()
@@ -199,13 +225,14 @@ def generate(model: Any, tokenizer: Any, prompt: str, limit: int, *, to_the_end:
         limit: At most so many tokens.
         to_the_end: Whether exactly so many are written, whatever the model says of the end.
     """
-    ids_1L = torch.tensor([tokenizer.encode(prompt)], device=model.device)
+    ids_1L = torch.tensor([Text(tokenizer).encode(prompt)], device=model.device)
     written = model.generate(
         ids_1L,
         attention_mask=torch.ones_like(ids_1L),
         max_new_tokens=limit,
         min_new_tokens=limit if to_the_end else None,
         do_sample=False,
+        num_beams=1,
         # What a model's own file says of sampling would only draw warnings beside a greedy search.
         temperature=None,
         top_p=None,

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.forward import transformer_of
+from llamarec_cli.ranking.text import Text
 
 # Titles read in one forward pass.
 _TITLES_A_PASS = 64
@@ -42,7 +43,7 @@ class TitleReader:
 
     def __init__(self, model: Any, tokenizer: Any, depths: Sequence[float], title_tokens: int) -> None:
         self._transformer = transformer_of(model)
-        self._tokenizer, self._title_tokens = tokenizer, title_tokens
+        self._text, self._title_tokens = Text(tokenizer), title_tokens
         self._device = model.device
         name, layers = _layers_of(self._transformer, model.config.num_hidden_layers)
         numbers = [max(1, round(depth * len(layers))) for depth in depths]
@@ -103,7 +104,7 @@ class TitleReader:
     def _encode(self, title: str) -> list[int]:
         """Return a title's first tokens; at least one."""
         # Logs of web shops hold titles as they stood in a page: "Q&amp;A".
-        ids: list[int] = self._tokenizer.encode(html.unescape(title), add_special_tokens=False)
+        ids = self._text.plain(html.unescape(title))
         return ids[: self._title_tokens] or [0]
 
     def _keep(self, place: int) -> Callable[[nn.Module, Any, Any], None]:

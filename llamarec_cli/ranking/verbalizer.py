@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.ranking.head import PLAIN, LogitShape
 from llamarec_cli.ranking.prompt import LABELS, OTHER_LABELS, render_prompt
 
 
@@ -80,7 +81,9 @@ def choose_labels(tokenizer: Encodes) -> tuple[Sequence[str], list[int]]:
     raise refusals[0]
 
 
-def candidate_log_probabilities(hidden_BD: Tensor, head_VD: Tensor, label_ids: Sequence[int]) -> Tensor:
+def candidate_log_probabilities(
+    hidden_BD: Tensor, head_VD: Tensor, label_ids: Sequence[int], shape: LogitShape = PLAIN
+) -> Tensor:
     """Return log-probabilities over the candidates: the softmax of the logits of their letters, B x K.
 
     The product is taken in float32 whatever the model computes in: rounded to bfloat16, logits of twenty letters that
@@ -90,6 +93,7 @@ def candidate_log_probabilities(hidden_BD: Tensor, head_VD: Tensor, label_ids: S
         hidden_BD: Hidden states at the last position of each prompt.
         head_VD: Weight of the output head.
         label_ids: Token id of each candidate's letter; K of them.
+        shape: What the model makes of the products with its head.
     """
     rows_KD = head_VD[torch.as_tensor(label_ids, device=head_VD.device)]
-    return torch.log_softmax(hidden_BD.float() @ rows_KD.float().T, dim=-1)
+    return torch.log_softmax(shape(hidden_BD.float() @ rows_KD.float().T), dim=-1)

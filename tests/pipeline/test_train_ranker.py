@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import byte_tokenizer, tiny_gpt2, tiny_llama, tiny_qwen2, write_ring
+from tiny_models import tiny_model
 
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline import rankers
@@ -19,6 +20,7 @@ from llamarec_cli.pipeline.recommend import recommend
 from llamarec_cli.pipeline.train_ranker import train
 from llamarec_cli.pipeline.train_retriever import train as train_retriever
 from llamarec_cli.ranking.inference import Precision
+from llamarec_cli.ranking.strategies import Strategy
 
 OVERRIDES = {
     "lrurec": {"width": 16, "blocks": 1, "max_length": 12},
@@ -185,3 +187,20 @@ def test_a_model_of_the_hub_is_pinned_to_its_revision(
     assert need_base_model(context, "owner/model").digest == revision
     need_base_model(context, "owner/model", revision)
     assert asked == [("owner/model", None), ("owner/model", revision)]
+
+
+def test_long_titles_do_not_run_out_of_learnt_positions(prepared: Context, tmp_path: Path) -> None:
+    base = save(tiny_model("gpt2", n_positions=500), tmp_path / "tiny-base")
+    train(prepared, "ml-100k", base=base, k=5, overrides=OVERRIDES)
+    history = [f"The Film {number:02d} ({1950 + number})" for number in range(1, 21)]
+    for strategy in (None, Strategy.LIKELIHOOD):
+        found = recommend(
+            prepared,
+            history,
+            dataset="ml-100k",
+            ranker="ml-100k/tiny-base",
+            top=5,
+            fusion=False,
+            strategy=strategy,
+        )
+        assert len(found.items) == 5
