@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from llamarec_cli.errors import LlamaRecError, UsageError, nearest
+from llamarec_cli.small_files import read_small
 
 Config = TypeVar("Config")
 
@@ -70,19 +71,19 @@ def _parsed(text: str) -> Any:
     """Return the value of a variable: what TOML makes of it, else the text itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
 def _read_file(path: Path) -> dict[str, dict[str, Any]]:
     tables: dict[str, dict[str, Any]] = {}
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(read_small(path).decode("utf-8"))
     except OSError as error:
         raise LlamaRecError(
             f"The configuration file {path} cannot be read ({error.strerror}).", "Check --config."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, endless digits, or tables in tables in tables
         raise LlamaRecError(
             f"The configuration file {path} is not TOML: {error}.",
             "Write tables and keys, such as [training] and epochs = 100.",

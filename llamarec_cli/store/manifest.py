@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.small_files import read_small
 
 SCHEMA = 1
 MANIFEST_FILE = "manifest.json"
@@ -120,7 +121,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_small(path))
         if values["schema"] != SCHEMA:
             raise LlamaRecError(
                 f"{folder} was written in schema {values['schema']}; this version reads {SCHEMA}.",
