@@ -35,7 +35,7 @@ def head_of(path: Path) -> bytes:
             return stream.read(HEAD_BYTES)
     with path.open("rb") as raw:
         if path.suffix == ".zst":
-            return zstandard.ZstdDecompressor().stream_reader(raw).read(HEAD_BYTES)
+            return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True).read(HEAD_BYTES)
         return raw.read(HEAD_BYTES)
 
 

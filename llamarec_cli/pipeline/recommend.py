@@ -8,7 +8,7 @@ from llamarec_cli.data.histories import History
 from llamarec_cli.data.title_index import Match, TitleIndex
 from llamarec_cli.errors import UsageError, shown
 from llamarec_cli.pipeline.context import Context
-from llamarec_cli.pipeline.recommendations import Recommendations
+from llamarec_cli.pipeline.recommendations import Recommendations, ambiguities
 from llamarec_cli.pipeline.recommender import Recommender
 from llamarec_cli.ranking.inference import Precision
 from llamarec_cli.ranking.prompt import MAX_CANDIDATES
@@ -42,11 +42,11 @@ def recommend(
     recommender.length(top)
     matches = [recommender.index.find(entry) for entry in history]
     _tell_unknown(context, recommender.index, [match for match in matches if match.item is None])
-    ambiguities = recommender.ambiguities(matches)
-    for ambiguity in ambiguities[:_TOLD]:
+    two_readings = ambiguities(matches, recommender.data.item_ids, recommender.data.titles)
+    for ambiguity in two_readings[:_TOLD]:
         context.warn(ambiguity.sentence())
-    if len(ambiguities) > _TOLD:
-        context.warn(f"{len(ambiguities) - _TOLD:,} more entries fit several items; --json lists them.")
+    if len(two_readings) > _TOLD:
+        context.warn(f"{len(two_readings) - _TOLD:,} more entries fit several items; --json lists them.")
     found = recommender.recommend(history, top)
     recommender.say_what_is_unnamed()
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,27 @@ class Ambiguity:
         """Return it as JSON would hold it."""
         items = [{"id": item_id, "title": title} for item_id, title in (self.taken, *self.also)]
         return {"given": self.given, "taken": items[0], "also": items[1:]}
+
+
+def ambiguities(matches: Iterable[Match], item_ids: Sequence[str], titles: Sequence[str]) -> list[Ambiguity]:
+    """Return the entries of a history that several items fit, each once.
+
+    Args:
+        matches: What was found for each entry.
+        item_ids: Raw id of each item.
+        titles: Title of each item.
+    """
+    told = {
+        match.given: Ambiguity(
+            match.given,
+            (item_ids[match.item], titles[match.item]),
+            tuple((item_ids[item], titles[item]) for item in match.others),
+            match.by_id,
+        )
+        for match in matches
+        if match.item is not None and match.others
+    }
+    return list(told.values())
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError, shown
 from llamarec_cli.pipeline.both_stages import load_both_stages
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.rankers import ranker_name
-from llamarec_cli.pipeline.recommendations import Ambiguity, Recommendation, Recommendations
+from llamarec_cli.pipeline.recommendations import Recommendation, Recommendations, ambiguities
 from llamarec_cli.pipeline.starter import STARTER_DATASET
 from llamarec_cli.ranking.engine import CandidateScorer, score_examples
 from llamarec_cli.ranking.examples import RankingExample
@@ -251,20 +251,6 @@ class Recommender:
     def _matches(self, history: History) -> list[Match]:
         return [self.index.find(entry) for entry in history]
 
-    def ambiguities(self, matches: Sequence[Match]) -> list[Ambiguity]:
-        """Return the entries of a history that several items fit, each once."""
-        named = {
-            match.given: Ambiguity(
-                match.given, self._named(match.item), tuple(map(self._named, match.others)), match.by_id
-            )
-            for match in matches
-            if match.item is not None and match.others
-        }
-        return list(named.values())
-
-    def _named(self, item: int) -> tuple[str, str]:
-        return self.data.item_ids[item], self.data.titles[item]
-
     def _retrieve(self, histories: Sequence[npt.NDArray[np.int32]], k: int) -> Candidates:
         offsets = np.cumsum([0, *map(len, histories)])
         return retrieve(self.retriever.model, Sequences(np.concatenate(histories), offsets), k)
@@ -305,7 +291,7 @@ class Recommender:
             matches=matches,
             items=self._listed(pool_K[order], scores_K[order]),
             history_ids=[self.data.item_ids[item] for item in items],
-            ambiguous=self.ambiguities(matches),
+            ambiguous=ambiguities(matches, self.data.item_ids, self.data.titles),
             titles_repeat=any(self.index.is_shared(int(item)) for item in pool_K[order]),
         )
 
