@@ -5,29 +5,31 @@ Rich is imported where it is used: `--help` must not pay for it.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from llamarec_cli import strict_json
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.progress import Progress, Reporter
 
 # Between two lines of progress where there is no terminal.
 _LINE_SECONDS = 60
+# Control characters but line feed and tab, and what lone surrogates stand for.
+_STEERING = {code: "\ufffd" for code in (*range(32), *range(127, 160), *range(0xD800, 0xE000)) if code not in (9, 10)}
 
 
 def print_json(value: dict[str, Any]) -> None:
     """Print one JSON object, and nothing else, on stdout. ASCII, so that it survives every locale."""
-    print(json.dumps(value))
+    print(strict_json.dumps(value))
 
 
 def print_lines(*lines: str) -> None:
     """Print lines of a result on stdout."""
     for line in lines:
-        print(line)
+        print(plain(line))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[str] = ()) -> None:
@@ -43,18 +45,23 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table = Table(title=plain(title), title_justify="left", title_style="bold", header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
+        table.add_column(plain(column), justify="right" if column in numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(plain(cell)) for cell in row))
     # Away from a terminal nothing is cut or wrapped to a width that nobody has.
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def say(message: str) -> None:
     """Tell on stderr what happens."""
-    print(message, file=sys.stderr, flush=True)
+    print(plain(message), file=sys.stderr, flush=True)
+
+
+def plain(text: str) -> str:
+    """Return text without characters that steer a terminal: titles, names and errors of others may hold them."""
+    return text.translate(_STEERING)
 
 
 def warn(message: str) -> None:
@@ -101,7 +108,7 @@ def progress() -> Iterator[Reporter]:
 
         def report(update: Progress) -> None:
             if update.note:
-                bars.console.print(update.note, highlight=False, markup=False)
+                bars.console.print(plain(update.note), highlight=False, markup=False)
             if update.stage not in tasks:
                 tasks[update.stage] = bars.add_task(update.stage, done="", detail="", seconds_left=None)
             bars.update(
