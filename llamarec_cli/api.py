@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from llamarec_cli.data.histories import History
 from llamarec_cli.errors import HistoryError
 from llamarec_cli.pipeline.contents import wrong_contents
 from llamarec_cli.pipeline.context import Context
@@ -57,11 +58,11 @@ class LlamaRec:
         context = Context(Store(home or default_home(), wrong_contents), command="LlamaRec.load")
         return cls(Recommender(context, dataset, ranker))
 
-    def recommend(self, history: Sequence[str], top: int | None = None) -> list[Recommendation]:
+    def recommend(self, history: History, top: int | None = None) -> list[Recommendation]:
         """Return the best items for one history, best first.
 
         Args:
-            history: Titles or item ids, oldest first; what is not known is left out, with a warning.
+            history: Titles or item ids, oldest first; numbers are ids; what is not known is left out, with a warning.
             top: Length of the list; 10, or all candidates where these are fewer.
 
         Raises:
@@ -69,7 +70,7 @@ class LlamaRec:
         """
         return self._told(self._recommender.recommend(_checked(history), top)).items
 
-    def recommend_many(self, histories: Sequence[Sequence[str]], top: int | None = None) -> list[list[Recommendation]]:
+    def recommend_many(self, histories: Sequence[History], top: int | None = None) -> list[list[Recommendation]]:
         """Return the best items for each of several histories, which are ranked together where that is faster.
 
         Raises:
@@ -84,7 +85,7 @@ class LlamaRec:
             lists.append(self._told(found).items)
         return lists
 
-    def rank(self, history: Sequence[str], candidates: Sequence[str]) -> list[Recommendation]:
+    def rank(self, history: History, candidates: History) -> list[Recommendation]:
         """Rank candidates of your own by the language model alone, best first.
 
         Args:
@@ -96,7 +97,7 @@ class LlamaRec:
         """
         return self._recommender.rank(_checked(history), _checked(candidates))
 
-    def retrieve(self, history: Sequence[str], k: int = 20) -> list[Recommendation]:
+    def retrieve(self, history: History, k: int = 20) -> list[Recommendation]:
         """Return the first stage's candidates, best first; their probabilities are over these alone.
 
         Args:
@@ -109,13 +110,15 @@ class LlamaRec:
         return self._recommender.retrieve(_checked(history), k)
 
     def _told(self, found: Recommendations) -> Recommendations:
-        """Warn of entries of a history that are not known and were left out."""
+        """Warn of entries of a history that are not known and were left out, and of those that several items fit."""
         for entry in found.unknown:
             warnings.warn(f"{entry!r} is not known and is left out.", stacklevel=3)
+        for ambiguity in found.ambiguous:
+            warnings.warn(ambiguity.sentence(), stacklevel=3)
         return found
 
 
-def _checked(titles: Sequence[str]) -> Sequence[str]:
+def _checked(titles: History) -> History:
     """Return what was given, unless it is one title, which Python would take for a list of its letters."""
     if isinstance(titles, str):
         raise TypeError(f"a list of titles or item ids is asked for, not {titles!r} alone")

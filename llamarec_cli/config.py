@@ -5,7 +5,6 @@ The dataclasses themselves stand beside the model they configure; their fields a
 
 from __future__ import annotations
 
-import errno
 import os
 import tomllib
 from collections.abc import Mapping
@@ -15,12 +14,10 @@ from typing import Any, TypeVar
 
 from llamarec_cli.errors import LlamaRecError, UsageError, nearest
 from llamarec_cli.numbers import problem_with
+from llamarec_cli.small_files import read_small
 
 Config = TypeVar("Config")
 
-
-# Of a configuration file; all keys there are take a few thousand.
-_MOST_BYTES = 1 << 20
 
 # The tables a configuration file may hold: one for each dataclass.
 TABLES = ("lrurec", "sasrec", "bert4rec", "narm", "textrec", "popularity", "ensemble", "training", "ranker")
@@ -82,7 +79,7 @@ def _parsed(text: str) -> Any:
 def _read_file(path: Path) -> dict[str, dict[str, Any]]:
     tables: dict[str, dict[str, Any]] = {}
     try:
-        document = tomllib.loads(_text_of(path))
+        document = tomllib.loads(read_small(path).decode("utf-8-sig"))
     except OSError as error:
         raise LlamaRecError(
             f"The configuration file {path} cannot be read ({error.strerror}).", "Check --config."
@@ -107,15 +104,6 @@ def _read_file(path: Path) -> dict[str, dict[str, Any]]:
             raise UsageError(f"In {path}, {name} must be a table.", f"Write [{name}] on a line, its keys below it.")
         tables[name] = table
     return tables
-
-
-def _text_of(path: Path) -> str:
-    # Looked at first, since a pipe or a device has no end to be read to.
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is no plain file")
-    if path.exists() and path.stat().st_size > _MOST_BYTES:
-        raise OSError(errno.EFBIG, f"it has more than {_MOST_BYTES >> 20} MB")
-    return path.read_text(encoding="utf-8-sig")
 
 
 def resolve_config(defaults: Config, overrides: Mapping[str, Any]) -> Config:

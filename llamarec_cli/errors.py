@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+# Characters of something that was given, in a sentence about it.
+_MOST_SHOWN = 80
+
 
 class LlamaRecError(Exception):
     """Something that could not be done, said so that the user can act on it.
@@ -53,6 +56,12 @@ class UnknownNameError(UsageError):
 
 class HomeError(LlamaRecError):
     """The store's home cannot be used or is full: trying another source would not help."""
+
+
+def shown(given: object) -> str:
+    """Return what was given as it is shown in a sentence: quoted, and cut where it is long."""
+    text = repr(given)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:

@@ -18,8 +18,10 @@ from typer.core import TyperGroup
 
 from llamarec_cli import __version__
 from llamarec_cli.cli import bench, completion, console, doctor, evaluate, prepare, recommend, store, train
+from llamarec_cli.cli.streams import prepare_streams
 from llamarec_cli.errors import LlamaRecError, UsageError
 from llamarec_cli.failures import file_failure
+from llamarec_cli.interrupts import EXIT_CODE, while_working
 from llamarec_cli.numbers import problem_with
 
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
@@ -35,16 +37,19 @@ class _ErrorBoundary(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with while_working():
+                result = super().invoke(ctx)
+                # What cannot be written is told now, and not lost when Python ends.
+                sys.stdout.flush()
+                return result
         except LlamaRecError as error:
             console.show_error(error)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
             console.say("Interrupted. Repeat the command to go on where it was; with recommend --input add --resume.")
-            raise typer.Exit(130) from None
+            raise typer.Exit(EXIT_CODE) from None
         except BrokenPipeError:
-            # Whoever read our output has enough, as `head` does; keep Python from complaining at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _give_up_output()
             raise typer.Exit(0) from None
         except Exception as error:
             # Whatever part of the program it was that met it, a file that cannot be used is a matter of the user's.
@@ -73,6 +78,11 @@ def _with_checked_numbers(command: Any) -> Callable[..., Any]:
         return callback(**values)
 
     return checked
+
+
+def _give_up_output() -> None:
+    """Whoever read our output has enough, as `head` does; keep Python from complaining at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(
@@ -116,7 +126,17 @@ def main() -> None:
     # What torch and transformers make when they are imported stays. To search it for garbage while it grows, and once
     # more at the end, takes a cold start with a language model a second and a half of six.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    prepare_streams()
     try:
-        app(prog_name="llamarec")
+        try:
+            app(prog_name="llamarec")
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _give_up_output()
+        sys.exit(0)
+    except LlamaRecError as error:  # of what is shown before a verb runs, such as --help
+        console.show_error(error)
+        sys.exit(error.exit_code)
     finally:
         gc.freeze()

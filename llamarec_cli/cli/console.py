@@ -8,7 +8,6 @@ Rich is imported where it is used: `--help` must not pay for it.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import unicodedata
@@ -16,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from llamarec_cli import strict_json
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.progress import Progress, Reporter
 
@@ -27,7 +27,7 @@ _LINE_SECONDS = 60
 
 def print_json(value: dict[str, Any]) -> None:
     """Print one JSON object, and nothing else, on stdout. ASCII, so that it survives every locale."""
-    print(json.dumps(value))
+    print(strict_json.dumps(value))
 
 
 def print_lines(*lines: str) -> None:

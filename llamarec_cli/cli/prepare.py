@@ -51,7 +51,14 @@ def _prepare(
         str | None,
         typer.Option(help="Column of times; found by its usual names. Without one, the file's order counts."),
     ] = None,
+    time_format: Annotated[
+        str | None,
+        typer.Option(help='Form of the times, as in "%d/%m/%Y %H:%M"; by default told by all values of the column.'),
+    ] = None,
     rating_column: Annotated[str | None, typer.Option(help="Column of ratings; found by its usual names.")] = None,
+    items_id_column: Annotated[
+        str | None, typer.Option(help="Column of item ids in --items; found by its usual names, and id.")
+    ] = None,
     title_column: Annotated[
         str | None, typer.Option(help='Column of titles, or several joined, as in "{title} by {brand}".')
     ] = None,
@@ -70,7 +77,16 @@ def _prepare(
     from llamarec_cli.pipeline.prepare import prepare_dataset, prepare_tables, warn_of_difference
 
     options = TableOptions(
-        user_column, item_column, time_column, rating_column, title_column, min_rating, deduplicate, strict
+        user_column=user_column,
+        item_column=item_column,
+        time_column=time_column,
+        rating_column=rating_column,
+        title_column=title_column,
+        items_id_column=items_id_column,
+        time_format=time_format,
+        min_rating=min_rating,
+        deduplicate=deduplicate,
+        strict=strict,
     )
     if interactions is None and (items or min_count != 5 or options != TableOptions()):
         raise UsageError(
@@ -130,23 +146,38 @@ def _show(row: CatalogueRow, data: PreparedData) -> None:
 
 
 def _show_own(name: str, data: PreparedData, report: ImportReport) -> None:
-    usable = report.rows - report.bad_rows - report.low_rated - report.repeated
-    lost = [("bad rows", report.bad_rows), ("rated too low", report.low_rated), ("repeated", report.repeated)]
+    lost = [
+        ("bad rows", report.bad_rows),
+        ("rated too low", report.low_rated),
+        ("repeated", report.repeated),
+        ("without a title", report.unmatched_rows),
+    ]
+    more = [
+        ("next items that are repeats", report.repeated_next_items),
+        ("items without a title", report.untitled_items),
+        ("bad rows of the items", report.bad_catalogue_rows),
+    ]
     console.print_table(
         name,
         ["", "count"],
         [
             ["rows read", f"{report.rows:,}"],
             *([reason, f"-{count:,}"] for reason, count in lost if count),
-            ["without a title or too rare", f"-{usable - data.interaction_count:,}"],
+            ["too rare", f"-{report.rows - sum(count for _, count in lost) - data.interaction_count:,}"],
             ["interactions", f"{data.interaction_count:,}"],
             ["users", f"{data.user_count:,}"],
             ["items", f"{data.item_count:,}"],
             ["mean length", f"{data.mean_length:.2f}"],
+            *([reason, f"{count:,}"] for reason, count in more if count),
         ],
         numeric=["count"],
     )
-    console.say("Columns: " + ", ".join(f"{column} as {role}" for role, column in report.columns.items()) + ".")
+    for role, column in report.columns.items():
+        console.say(f"Column {column} is taken as {role}, such as {report.column_examples[role] or 'nothing'}.")
+    if "time" not in report.columns:
+        console.say("No column is taken as time: the order of the file is the order.")
+    for note in report.notes:
+        console.say(note)
     for example in report.examples:
         console.say(f"Bad row: {example}.")
     console.say(f"Next: llamarec train ranker --dataset {name}")

@@ -65,6 +65,9 @@ def _recommend(
     strategy: StrategyOption = None,
     precision: PrecisionOption = None,
     no_auto: Annotated[bool, typer.Option("--no-auto", help="Refuse missing steps instead of taking them.")] = False,
+    ids: Annotated[
+        bool, typer.Option("--ids", help="Show item ids in the table, also where all of its titles differ.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Recommend items for one history, or for a file of them: retrieve candidates, rank them in one forward pass."""
@@ -110,11 +113,13 @@ def _recommend(
                 "ranked_by": result.ranked_by,
                 "items": result.as_json(),
                 "history": result.history,
+                "history_ids": result.history_ids,
                 "unknown": result.unknown,
+                "ambiguous": [one.as_json() for one in result.ambiguous],
             }
         )
         return
-    _show(result)
+    _show(result, ids)
 
 
 def _show_summary(summary: Summary, output: Path, as_json: bool) -> None:
@@ -130,10 +135,14 @@ def _show_summary(summary: Summary, output: Path, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _show(result: Recommendations) -> None:
+def _show(result: Recommendations, ids: bool) -> None:
+    with_ids = ids or result.titles_repeat
     console.print_table(
         f"{result.ranker}, {len(result.history)} items of history",
-        ["rank", "title", "probability"],
-        [[str(rank), item.title, f"{item.probability:.3f}"] for rank, item in enumerate(result.items, start=1)],
+        ["rank", *(["id"] if with_ids else []), "title", "probability"],
+        [
+            [str(rank), *([item.item_id] if with_ids else []), item.title, f"{item.probability:.3f}"]
+            for rank, item in enumerate(result.items, start=1)
+        ],
         numeric=["rank", "probability"],
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from llamarec_cli.cli import console
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.small_files import MOST_BYTES, read_small
 
 if TYPE_CHECKING:
     from llamarec_cli.pipeline.context import Context
@@ -64,11 +65,13 @@ def read_text(path: Path) -> tuple[str, str]:
         The text, and what to call its source in an error.
 
     Raises:
-        LlamaRecError: It cannot be read or is not UTF-8.
+        LlamaRecError: It cannot be read, is no file, is too large, or is not UTF-8.
     """
     name = "The standard input" if str(path) == "-" else str(path)
     try:
-        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        content = sys.stdin.buffer.read(MOST_BYTES + 1) if str(path) == "-" else read_small(path)
+        if len(content) > MOST_BYTES:
+            raise LlamaRecError(f"{name} is larger than {MOST_BYTES:,} bytes, the most that is read.", "Shorten it.")
         return content.decode("utf-8-sig"), name
     except FileNotFoundError as error:
         raise LlamaRecError(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 from safetensors.numpy import load_file, save_file
 
+from llamarec_cli.data.raw_ids import disagreement
 from llamarec_cli.data.readers import RawLog
 from llamarec_cli.errors import LlamaRecError
 
@@ -77,6 +78,11 @@ class PreparedData:
         """Count the interactions of each item; item_count + 1 entries."""
         return np.bincount(self.items_N, minlength=self.item_count + 1)
 
+    def repeated_next_items(self) -> int:
+        """Count the interactions with an item that the same user had before: nobody who masks the history hits them."""
+        users_N = np.repeat(np.arange(self.user_count), np.diff(self.offsets_U))
+        return self.interaction_count - len(np.unique(users_N * (self.item_count + 1) + self.items_N))
+
     def of_users(self, users: npt.NDArray[np.int64]) -> PreparedData:
         """Return the data of some users alone, in the order they have here, with the whole vocabulary."""
         lengths_U = np.diff(self.offsets_U)
@@ -114,11 +120,7 @@ def prepare(log: RawLog, *, min_count: int = DEFAULT_MIN_COUNT) -> PreparedData:
         raise LlamaRecError(
             f"Nothing is left of {log.interactions.height:,} interactions: {titled.height:,} have a titled item, and "
             f"none of their users and items appears {min_count} times.",
-            "Check the file and what its filters leave."
-            if log.interactions.is_empty()
-            else "Check that item ids agree between interactions and titles."
-            if titled.is_empty()
-            else f"Prepare a larger log, or lower the {min_count} with --min-count.",
+            _what_to_do(log, titles, titled.height, min_count),
         )
     ordered = core.sort("user", "time", maintain_order=True)
     users = ordered["user"].unique().sort()
@@ -136,6 +138,15 @@ def prepare(log: RawLog, *, min_count: int = DEFAULT_MIN_COUNT) -> PreparedData:
         item_ids=["", *items.to_list()],
         titles=["", *(title_of[item].strip() for item in items)],
     )
+
+
+def _what_to_do(log: RawLog, titles: pl.DataFrame, titled: int, min_count: int) -> str:
+    """Return what to do where nothing is left, by the cause: no rows, ids that do not agree, or too few rows."""
+    if log.interactions.is_empty():
+        return "Check the file and what its filters leave."
+    if titled < log.interactions.height / 2 and (clause := disagreement(log.interactions, titles)):
+        return f"Make the item ids agree between interactions and titles: {clause}."
+    return f"Prepare a larger log, or lower the {min_count} with --min-count."
 
 
 def k_core(interactions: pl.DataFrame, minimum: int) -> pl.DataFrame:

@@ -1,31 +1,47 @@
-"""Histories that people hand in: JSON into a list of titles or raw ids."""
+"""Histories that people hand in: JSON into a list of entries, each a title or a raw id."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from llamarec_cli.errors import HistoryError
+from llamarec_cli import strict_json
+from llamarec_cli.errors import HistoryError, shown
+
+# Text may be a title or a raw id, a number is a raw id, and {"id": ...} or {"title": ...} says which.
+HistoryEntry = str | int | Mapping[str, str | int]
+History = Sequence[HistoryEntry]
+
+# Bounds, so that no line of a file can take all memory: of one history as text, and of one entry.
+MAX_TEXT = 2_000_000
+MAX_ENTRY = 10_000
 
 _FORMS = 'Write a list of titles or item ids, such as ["Toy Story (1995)", "Fargo"], or {"history": [...]}.'
+_ENTRY_FORMS = 'An entry is a title, an item id, {"id": ...} or {"title": ...}.'
 
 
-def parse_history(text: str, source: str) -> list[str]:
+def parse_history(text: str, source: str) -> list[HistoryEntry]:
     """Read a history, oldest item first: a JSON list of titles or raw ids, or an object with such a `history`.
 
     Args:
-        text: The JSON.
+        text: The JSON. Lone surrogates stand for bytes that are not UTF-8.
         source: Where it came from, for the sentence of an error.
 
     Raises:
-        HistoryError: It is not JSON, has another form, or is empty.
+        HistoryError: It is not JSON, has another form, is too long or is empty.
     """
+    if len(text) > MAX_TEXT:
+        raise HistoryError(f"{source} is longer than {MAX_TEXT:,} characters.", "Keep the newest items.")
+    if not is_utf8(text):
+        raise HistoryError(f"{source} is not text in UTF-8.", "Save it as UTF-8.")
     try:
-        value = json.loads(text)
+        value = strict_json.loads(text)
     except json.JSONDecodeError as error:
         raise HistoryError(
             f"{source} is not JSON (line {error.lineno}, column {error.colno}: {error.msg}).", _FORMS
         ) from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or lists in lists in lists
+    except ValueError as error:  # NaN, a number of thousands of digits, or lists in lists in lists
         raise HistoryError(f"{source} is no history.", _FORMS) from error
     if isinstance(value, dict):
         if "history" not in value:
@@ -33,11 +49,34 @@ def parse_history(text: str, source: str) -> list[str]:
         value = value["history"]
     if not isinstance(value, list):
         raise HistoryError(f"{source} holds no list.", _FORMS)
-    entries: list[str] = []
-    for place, entry in enumerate(value, start=1):
-        if isinstance(entry, bool) or not isinstance(entry, str | int):
-            raise HistoryError(f"Entry {place} of {source} is neither a title nor an item id: {entry!r}.", _FORMS)
-        entries.append(str(entry))
-    if not entries:
+    if not value:
         raise HistoryError(f"The history in {source} is empty.", _FORMS)
-    return entries
+    return [_entry(entry, f"Entry {place} of {source}") for place, entry in enumerate(value, start=1)]
+
+
+def is_utf8(text: str) -> bool:
+    """Tell whether text was read from UTF-8: bytes that are not were turned into lone surrogates."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _entry(entry: Any, name: str) -> HistoryEntry:
+    if isinstance(entry, dict):
+        if len(entry) != 1 or not entry.keys() <= {"id", "title"}:
+            raise HistoryError(f"{name} is an object of another form: {shown(entry)}.", _ENTRY_FORMS)
+        ((key, value),) = entry.items()
+        return {key: _scalar(value, name)}
+    return _scalar(entry, name)
+
+
+def _scalar(value: Any, name: str) -> str | int:
+    if isinstance(value, float) and value.is_integer():  # pandas writes an id as 7.0 where another one is missing
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise HistoryError(f"{name} is neither a title nor an item id: {shown(value)}.", _ENTRY_FORMS)
+    if isinstance(value, str) and len(value) > MAX_ENTRY:
+        raise HistoryError(f"{name} is longer than {MAX_ENTRY:,} characters.", _ENTRY_FORMS)
+    return value

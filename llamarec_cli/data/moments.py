@@ -1,39 +1,181 @@
-"""Times as people write them down, as microseconds since 1970: dates, numbers of any unit, ISO text."""
+"""Times as people write them down, as microseconds since 1970: dates, numbers of any unit, text of the usual forms.
+
+The form is that of a column, not of a value: `3/4/2024` is told by `31/12/2024` beside it, and a number of seconds
+among milliseconds is a fault. What is not of the column's form has no time.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import polars as pl
 
+from llamarec_cli.data.columns import MISSING
+from llamarec_cli.errors import UsageError
+
 # Integers above these are milli-, micro- and nanoseconds since 1970: as seconds they lie beyond the year 5000.
-_TICKS = ((10**17, 10**9), (10**14, 10**6), (10**11, 10**3))
+_UNITS = (
+    (0, 10**11, 1, "seconds since 1970"),
+    (10**11, 10**14, 10**3, "milliseconds since 1970"),
+    (10**14, 10**17, 10**6, "microseconds since 1970"),
+    (10**17, 10**20, 10**9, "nanoseconds since 1970"),
+)
+_CLOCKS = ("", " %H:%M", " %H:%M:%S%.f", " %I:%M %p", " %I:%M:%S %p")
+_NOON = r"(?i)[ap]m$"
+_OFFSET = r"(:\d{2}(?:\.\d+)?) ?([+-])(\d{2}):?(\d{2})?$"
+_YEAR_FIRST = "year-month-day"
+_DAY_FIRST, _MONTH_FIRST = "day/month/year", "month/day/year"
 
 
-def microseconds(column: str, kind: pl.DataType) -> pl.Expr:
-    """Return a column as microseconds since 1970: from dates, from numbers of any unit, from ISO text."""
+# Columns that no table has, for steps on the way.
+_TEXT, _PLAIN, _NAMED = "\x00text", "\x00plain", "\x00named"
+MICROSECONDS = "\x00microseconds"
+
+
+@dataclass(frozen=True)
+class Moments:
+    """How a column of times is read.
+
+    Attributes:
+        frame: The table with a column `MICROSECONDS` since 1970, null where a value has not the form.
+        form: The form, for people; empty if none reads a single value.
+    """
+
+    frame: pl.LazyFrame
+    form: str
+
+
+def read_moments(frame: pl.LazyFrame, column: str, given: str | None = None) -> Moments:
+    """Tell the form of a column of times by all its values: the one that reads most of them.
+
+    Args:
+        frame: The table.
+        column: Name of the column.
+        given: A form such as `%d/%m/%Y %H:%M`, if the user says it.
+
+    Raises:
+        UsageError: The days and months of all values could be taken for each other.
+    """
+    kind = frame.collect_schema()[column]
     value = pl.col(column)
-    if kind.is_temporal():
-        return value.cast(pl.Datetime("us")).dt.epoch("us")
-    if kind.is_numeric():
-        return _from_number(value)
-    text = value.str.strip_chars()
-    number = pl.coalesce(text.cast(pl.Int64, strict=False), text.cast(pl.Float64, strict=False))
-    # An offset such as +01:00 is taken off the text and then off the time.
-    offset = text.str.extract_groups(r"([+-])(\d{2}):?(\d{2})$")
-    minutes = offset.struct[1].cast(pl.Int64) * 60 + offset.struct[2].cast(pl.Int64)
-    ahead = pl.when(text.str.contains(r":\d{2}.*[+-]\d{2}:?\d{2}$")).then(
-        pl.when(offset.struct[0] == "-").then(-minutes).otherwise(minutes)
+    if kind.is_temporal() and given is None:
+        return _read(frame, value.cast(pl.Datetime("us")).dt.epoch("us"), "dates")
+    frame = frame.with_columns(value.cast(pl.String).str.strip_chars().alias(_TEXT))
+    text = pl.col(_TEXT)
+    if given is not None:
+        return _read(frame, text.str.to_datetime(given, strict=False, time_unit="us").dt.epoch("us"), given)
+    number = (
+        value
+        if kind.is_numeric()
+        else pl.coalesce(text.cast(pl.Int64, strict=False), text.cast(pl.Float64, strict=False))
     )
-    iso = text.str.replace("T", " ").str.replace(r"Z$", "")
-    iso = pl.when(ahead.is_null()).then(iso).otherwise(iso.str.replace(r"[+-]\d{2}:?\d{2}$", ""))
+    present = text.is_not_null() & ~text.is_in(list(MISSING))
+    (total,) = frame.select(present.sum()).collect().row(0)
+    forms = {name: _of_unit(number, *unit) for *unit, name in _UNITS}
+    counts = _counts(frame, forms)
+    if counts[_UNITS[0][-1]] + counts[_UNITS[1][-1]] == total:
+        # 20241231 is a day, if all are: as seconds they would lie in one week of August 1970.
+        days = {"yearmonthday": _compact(text)}
+        if _counts(frame, days)["yearmonthday"] == total:
+            forms = days
+            counts = {"yearmonthday": total}
+    if max(counts.values()) < total:
+        (noons,) = frame.select(text.str.contains(_NOON).any()).collect().row(0)
+        clocks = [clock for clock in _CLOCKS if noons or "%p" not in clock]
+        frame = frame.with_columns(_plain(text).alias(_PLAIN))
+        others = {_YEAR_FIRST: _read_text(_PLAIN, r"^\d{4}-", ["%Y-%m-%d"], clocks)}
+        counts |= _counts(frame, others)
+        if counts[_YEAR_FIRST] < total:
+            frame = frame.with_columns(_without_names(text).alias(_NAMED))
+            others |= _other_forms(clocks)
+            counts |= _counts(frame, others)
+            _refuse_ambiguous(frame, column, others, counts)
+        forms |= others
+    best = max(forms, key=lambda name: counts[name])
+    return _read(frame, forms[best], best if counts[best] else "")
+
+
+def _read(frame: pl.LazyFrame, microseconds: pl.Expr, form: str) -> Moments:
+    return Moments(frame.with_columns(microseconds.alias(MICROSECONDS)), form)
+
+
+def _counts(frame: pl.LazyFrame, forms: Mapping[str, pl.Expr]) -> dict[str, int]:
+    """Count the values that each form reads."""
+    read = [expression.is_not_null().sum().alias(name) for name, expression in forms.items()]
+    return frame.select(read).collect().row(0, named=True)
+
+
+def _of_unit(number: pl.Expr, above: int, limit: int, ticks: int) -> pl.Expr:
+    """Return numbers of one unit as microseconds; those of another size are none."""
+    size = number.abs()
+    fits = (size <= limit) & (size > above) if above else size <= limit
+    return pl.when(fits).then((number * (1_000_000 / ticks)).cast(pl.Int64, strict=False))
+
+
+def _compact(text: pl.Expr) -> pl.Expr:
+    """Read `20241231` and `20241231235959`."""
+    day = pl.when(text.str.contains(r"^(?:19|20)\d{6}$")).then(text.str.to_datetime("%Y%m%d", strict=False))
+    second = pl.when(text.str.contains(r"^(?:19|20)\d{12}$")).then(text.str.to_datetime("%Y%m%d%H%M%S", strict=False))
+    return pl.coalesce(day, second).dt.epoch("us")
+
+
+def _plain(text: pl.Expr) -> pl.Expr:
+    """Return text without zone and offset, with a blank between date and clock, and `-` within a date of numbers."""
+    text = text.str.replace(r"(?i) ?(?:UTC|GMT|Z)$", "").str.replace(_OFFSET, "$1")
+    text = text.str.replace(r"^(\d{1,4})[/.-](\d{1,2})[/.-](\d{1,4})", "$1-$2-$3")
+    return text.str.replace(r"^(\d[\d-]+\d),?[Tt ] *", "$1 ")
+
+
+def _without_names(text: pl.Expr) -> pl.Expr:
+    """Return text with a named month as `_plain`, without the day of the week, the year before the clock."""
+    text = text.str.replace(r"(?i)^(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? ", "").str.replace_all(r"[,. ]+ ?", " ")
+    text = _plain(text.str.replace(r"^(\d{1,2})-([A-Za-z]+)-", "$1 $2 "))
+    return text.str.replace(r"^([A-Za-z]+ \d{1,2}) ([\d:]+) (\d{4})$", "$1 $3 $2")
+
+
+def _read_text(plain: str, must: str, dates: list[str], clocks: list[str]) -> pl.Expr:
+    """Read plain text by forms of dates with any clock behind them; the offset in the full text counts."""
     moments = [
-        iso.str.to_datetime(form, strict=False, time_unit="us")
-        for form in ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+        pl.col(plain).str.to_datetime(date + clock, strict=False, time_unit="us") for clock in clocks for date in dates
     ]
-    return pl.coalesce(_from_number(number), pl.coalesce(moments).dt.epoch("us") - ahead.fill_null(0) * 60 * 1_000_000)
+    offset = pl.col(_TEXT).str.extract_groups(_OFFSET).struct
+    minutes = offset[2].cast(pl.Int64) * 60 + offset[3].cast(pl.Int64).fill_null(0)
+    ahead = pl.when(offset[1] == "-").then(-minutes).otherwise(minutes).fill_null(0)
+    return pl.when(pl.col(plain).str.contains(must)).then(pl.coalesce(moments).dt.epoch("us") - ahead * 60 * 1_000_000)
 
 
-def _from_number(value: pl.Expr) -> pl.Expr:
-    unit = pl.lit(1)
-    for limit, ticks in reversed(_TICKS):
-        unit = pl.when(value.abs() > limit).then(ticks).otherwise(unit)
-    return (value * (1_000_000 / unit)).cast(pl.Int64, strict=False)
+def _other_forms(clocks: list[str]) -> dict[str, pl.Expr]:
+    must = r"^\d{1,2}-\d{1,2}-\d{4}(?: |$)"
+    names = ["%d %b %Y", "%b %d %Y", "%d %B %Y", "%B %d %Y"]
+    return {
+        _DAY_FIRST: _read_text(_PLAIN, must, ["%d-%m-%Y"], clocks),
+        _MONTH_FIRST: _read_text(_PLAIN, must, ["%m-%d-%Y"], clocks),
+        "names of months": _read_text(_NAMED, r"[A-Za-z]{3}.* \d{4}(?: |$)", names, clocks),
+    }
+
+
+def _refuse_ambiguous(
+    frame: pl.LazyFrame, column: str, forms: Mapping[str, pl.Expr], counts: Mapping[str, int]
+) -> None:
+    """Refuse dates that are read as well with the day first as with the month first, and otherwise."""
+    most = max(counts.values())
+    if not (counts[_DAY_FIRST] == counts[_MONTH_FIRST] == most > 0):
+        return
+    differ = frame.filter(forms[_DAY_FIRST] != forms[_MONTH_FIRST]).select(pl.col(column)).head(1).collect()
+    if differ.height:
+        value = str(differ.item()).strip()
+        raise UsageError(
+            f"The days and months of {column} cannot be told apart: {value} may be either.",
+            f'--time-format "{_form_of(value, "%d", "%m")}" if the day comes first, '
+            f'--time-format "{_form_of(value, "%m", "%d")}" if the month does.',
+        )
+
+
+def _form_of(value: str, first: str, second: str) -> str:
+    """Return the form of a date with a clock, such as `%d/%m/%Y %H:%M`, by one value of it."""
+    form = re.sub(r"^\d{1,2}([/.-])\d{1,2}([/.-])\d{4}", rf"{first}\g<1>{second}\g<2>%Y", value)
+    hour = "%I" if re.search(r"(?i)[ap]m$", form) else "%H"
+    form = re.sub(r"\d{1,2}:\d{2}(:\d{2})?", lambda clock: f"{hour}:%M" + (":%S" if clock[1] else ""), form)
+    return re.sub(r"(?i)[ap]m$", "%p", re.sub(r"\.\d+", "%.f", re.sub(r"[+-]\d{2}:?\d{2}$", "%z", form)))

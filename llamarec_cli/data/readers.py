@@ -21,12 +21,9 @@ from typing import assert_never
 
 import polars as pl
 
+from llamarec_cli.data.encodings import HEAD_BYTES, UnreadableError, check_text, not_utf8
 from llamarec_cli.data.titles import clean_movie_title
 from llamarec_cli.errors import LlamaRecError
-
-
-class UnreadableError(LlamaRecError):
-    """A source is there, but not what it should be."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +87,8 @@ def read_raw_log(source: Path) -> RawLog:
         assert_never(found[0])
     except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error, zipfile.BadZipFile, UnicodeDecodeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        if "utf-8" in reason.lower():
+            raise not_utf8(str(source)) from error
         raise UnreadableError(
             f"{source} cannot be read as {found[0] if found else 'a data set'}: {reason}.",
             "Fetch or export it again, in that form.",
@@ -134,8 +133,8 @@ def _file_opener(path: Path) -> Opener:
     def read() -> bytes:
         if path.suffix == ".gz":
             with gzip.open(path, "rb") as stream:
-                return stream.read()
-        return path.read_bytes()
+                return _checked(str(path), stream.read())
+        return _checked(str(path), path.read_bytes())
 
     return read
 
@@ -144,9 +143,15 @@ def _zip_opener(archive_path: Path, member: str) -> Opener:
     def read() -> bytes:
         with zipfile.ZipFile(archive_path) as archive:
             content = archive.read(member)
-        return gzip.decompress(content) if member.endswith(".gz") else content
+        return _checked(member, gzip.decompress(content) if member.endswith(".gz") else content)
 
     return read
+
+
+def _checked(name: str, content: bytes) -> bytes:
+    """Return the content of a file, unless it is in another encoding."""
+    check_text(name, content[:HEAD_BYTES])
+    return content
 
 
 _PAIRS = {
@@ -227,7 +232,7 @@ def _parse_metadata(line: bytes) -> tuple[str, str]:
     text = line.decode("utf-8")
     try:
         record = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         try:
             record = ast.literal_eval(text)
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,6 +14,10 @@ from typing import IO, Any
 
 import polars as pl
 
+from llamarec_cli import strict_json
+from llamarec_cli.data.columns import MISSING, Role, usual_column
+from llamarec_cli.data.encodings import HEAD_BYTES, check_text
+from llamarec_cli.data.histories import MAX_TEXT, is_utf8
 from llamarec_cli.errors import LlamaRecError
 
 STANDARD = Path("-")
@@ -27,18 +31,23 @@ class Entry:
     Attributes:
         line: Where it stands, from 1.
         user: What the input calls the user; None if it does not.
-        history: The history as JSON.
+        history: The history as JSON; empty if the record has a fault.
+        fault: Why the record cannot be read, to be put behind its line; None if it can.
     """
 
     line: int
     user: Any
     history: str
+    fault: str | None = None
 
 
 def check_source(source: Path) -> None:
     """Raise a `LlamaRecError` if there is no such file; `-`, stdin, is always there."""
-    if source != STANDARD and not source.is_file():
-        raise LlamaRecError(f"There is no file {source}.", "Check the path, or give - to read stdin.")
+    if source == STANDARD or source.is_file():
+        return
+    if source.exists():
+        raise LlamaRecError(f"{source} is no file to be read twice.", "Save it as a file, or give - to read stdin.")
+    raise LlamaRecError(f"There is no file {source}.", "Check the path, or give - to read stdin.")
 
 
 def read_entries(source: Path) -> Iterator[Entry]:
@@ -55,50 +64,98 @@ def read_entries(source: Path) -> Iterator[Entry]:
         yield from _parquet_entries(source)
         return
     with ExitStack() as stack:
-        binary = sys.stdin.buffer if source == STANDARD else stack.enter_context(source.open("rb"))
-        # What is not UTF-8 spoils its own record and no other.
-        stream = stack.enter_context(io.TextIOWrapper(binary, encoding="utf-8-sig", errors="replace", newline=""))
+        if source == STANDARD:
+            binary: IO[bytes] = sys.stdin.buffer
+        else:
+            binary = stack.enter_context(source.open("rb"))
+            check_text(str(source), binary.read(HEAD_BYTES))
+            binary.seek(0)
+        # What is not UTF-8 becomes lone surrogates, and so spoils its own record and no other.
+        stream = stack.enter_context(io.TextIOWrapper(binary, "utf-8-sig", errors="surrogateescape", newline=""))
         yield from _csv_entries(source, stream) if source.suffix == ".csv" else _json_entries(stream)
 
 
+def _lines(stream: IO[str]) -> Iterator[str]:
+    """Yield lines; of one that is too long, one character more than is allowed."""
+    while line := stream.readline(MAX_TEXT + 1):
+        yield line
+        while len(line) > MAX_TEXT and not line.endswith(("\n", "\r")):
+            line = stream.readline(MAX_TEXT + 1)
+
+
+def _fault_of(text: str) -> str | None:
+    if len(text) > MAX_TEXT:
+        return f"is longer than {MAX_TEXT:,} characters"
+    return None if is_utf8(text) else "is not text in UTF-8"
+
+
 def _json_entries(stream: IO[str]) -> Iterator[Entry]:
-    for line, text in enumerate(stream, start=1):
-        if text.strip():
+    for line, text in enumerate(_lines(stream), start=1):
+        if fault := _fault_of(text):
+            yield Entry(line, None, "", fault)
+        elif text.strip():
             yield Entry(line, _user_of(text), text)
 
 
 def _user_of(text: str) -> Any:
+    """Return what a record calls its user, in any of the usual ways."""
     try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
+        record = strict_json.loads(text)
+    except ValueError:
         return None
-    return record.get("user") if isinstance(record, dict) else None
+    if not isinstance(record, dict):
+        return None
+    key = usual_column(Role.USER, record)
+    return None if key is None else record[key]
 
 
 def _csv_entries(source: Path, stream: IO[str]) -> Iterator[Entry]:
-    # A long history in one field is no mistake.
-    csv.field_size_limit(1 << 30)
-    reader = csv.DictReader(stream)
+    csv.field_size_limit(MAX_TEXT)
+    reader = csv.reader(_lines(stream), strict=True)
     try:
-        _need_history(source, list(reader.fieldnames or []))
-        for row in reader:
-            yield Entry(reader.line_num, row.get("user"), row["history"] or "")
+        header = next(reader, [])
     except csv.Error as error:
-        raise LlamaRecError(f"{source} cannot be read as CSV: {error}.", "Export it again.") from error
+        raise LlamaRecError(f"{source} cannot be read as CSV: {error}, in its header.", "Export it again.") from error
+    history, user = _columns(source, header)
+    while True:
+        line = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            yield Entry(line, None, "", f"cannot be read as CSV: {error}")
+            continue
+        if row is None:
+            return
+        if len(row) != len(header):
+            if row:
+                yield Entry(line, None, "", f"has {len(row)} fields, and the header {len(header)}")
+            continue
+        named = dict(zip(header, row, strict=True))
+        if fault := _fault_of("".join(row)):
+            yield Entry(line, None, "", fault)
+        else:
+            yield Entry(line, None if user is None else _told_user(named[user]), named[history])
+
+
+def _told_user(value: Any) -> Any:
+    """Return a user of a table: none where it is missing, an integer where pandas made a float of one."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None if math.isnan(value) else value
+    return None if isinstance(value, str) and value in MISSING else value
 
 
 def _parquet_entries(source: Path) -> Iterator[Entry]:
     try:
         frame = pl.scan_parquet(source, glob=False)
-        names = frame.collect_schema().names()
-        _need_history(source, names)
-        columns = [name for name in ("user", "history") if name in names]
+        history, user = _columns(source, frame.collect_schema().names())
         begin = 0
-        while (rows := frame.select(columns).slice(begin, _ROWS_AT_ONCE).collect()).height:
+        while (rows := frame.select(filter(None, (history, user))).slice(begin, _ROWS_AT_ONCE).collect()).height:
             for place, row in enumerate(rows.iter_rows(named=True), start=begin + 1):
-                history = row["history"]
+                value = row[history]
                 yield Entry(
-                    place, row.get("user"), history if isinstance(history, str) else json.dumps(history, default=str)
+                    place,
+                    None if user is None else _told_user(row[user]),
+                    value if isinstance(value, str) else strict_json.dumps(value),
                 )
             begin += rows.height
     except pl.exceptions.PolarsError as error:
@@ -106,13 +163,16 @@ def _parquet_entries(source: Path) -> Iterator[Entry]:
         raise LlamaRecError(f"{source} cannot be read as Parquet: {reason}.", "Export it again.") from error
 
 
-def _need_history(source: Path, columns: list[str]) -> None:
-    if "history" not in columns:
+def _columns(source: Path, columns: list[str]) -> tuple[str, str | None]:
+    """Return the columns of histories and of users, if there is one."""
+    history = usual_column(Role.HISTORY, columns)
+    if history is None:
         raise LlamaRecError(
             f"{source} has no column called history.",
             "Write each history as a JSON list of titles or item ids"
             + (f"; found: {', '.join(columns)}." if columns else "."),
         )
+    return history, usual_column(Role.USER, columns)
 
 
 def count_entries(source: Path) -> int | None:

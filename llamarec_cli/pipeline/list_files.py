@@ -46,7 +46,7 @@ def finish(partial: Path, output: Path) -> None:
     partial.unlink()
 
 
-_COLUMNS = ("line", "user", "dataset", "items", "unknown", "error")
+_COLUMNS = ("line", "user", "dataset", "items", "unknown", "ambiguous", "error")
 
 
 def _write_csv(records: Iterable[bytes], path: Path) -> None:
@@ -58,12 +58,12 @@ def _write_csv(records: Iterable[bytes], path: Path) -> None:
 
 
 def _flat(record: dict[str, Any]) -> dict[str, str | None]:
-    """Return a record with lists as JSON text."""
+    """Return a record with lists and objects as JSON text."""
     return {
         name: None
         if name not in record
         else json.dumps(record[name])
-        if isinstance(record[name], list)
+        if isinstance(record[name], list | dict)
         else str(record[name])
         for name in _COLUMNS
     }

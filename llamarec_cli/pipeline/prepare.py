@@ -15,7 +15,8 @@ from llamarec_cli.data.catalogue import (
     difference_from_reference,
 )
 from llamarec_cli.data.dataset import DEFAULT_MIN_COUNT, PreparedData, load_prepared, prepare, save_prepared
-from llamarec_cli.data.readers import RawLog, UnreadableError, read_raw_log
+from llamarec_cli.data.encodings import UnreadableError
+from llamarec_cli.data.readers import RawLog, read_raw_log
 from llamarec_cli.data.tables import ImportReport, TableOptions, read_tables
 from llamarec_cli.errors import HomeError, LlamaRecError, UsageError
 from llamarec_cli.pipeline.contents import check_prepared, reading
@@ -24,6 +25,9 @@ from llamarec_cli.pipeline.downloads import folder_of, forget_source
 from llamarec_cli.store.downloads import fetch_url, fetch_wheel
 from llamarec_cli.store.manifest import Kind, Manifest, sha256_of
 from llamarec_cli.store.registry import Artefact
+
+# Share of interactions that may be lost without a warning.
+_LITTLE = 0.01
 
 
 def prepare_dataset(context: Context, name: str, source: Path | None = None, *, replace: bool = False) -> PreparedData:
@@ -81,8 +85,25 @@ def prepare_tables(
     context.store.path_of(name)  # raises if the name is not well formed, before anything is read
     log, report = read_tables(interactions, items, options)
     data = prepare(log, min_count=min_count)
+    report.next_items = data.interaction_count - data.user_count
+    report.repeated_next_items = data.repeated_next_items()
+    _warn_of_losses(context, report)
     _keep(context, name, data, {"min_count": min_count, "columns": report.columns}, replace)
     return data, report
+
+
+def _warn_of_losses(context: Context, report: ImportReport) -> None:
+    """Warn of what spoils every figure of a data set, where it is more than a little."""
+    if report.repeated_next_items > _LITTLE * report.next_items:
+        context.warn(
+            f"{report.repeated_next_items:,} of {report.next_items:,} next items are repeats, which are never "
+            "recommended: the items of a history are masked. --deduplicate keeps a user's first interaction with each."
+        )
+    if report.bad_rows > _LITTLE * report.rows:
+        context.warn(f"{report.bad_rows:,} of {report.rows:,} rows are bad; the first, {report.examples[0]}.")
+    usable = report.rows - report.bad_rows - report.low_rated - report.repeated
+    if report.unmatched_rows > _LITTLE * usable:
+        context.warn(f"{report.unmatched_rows:,} of {usable:,} rows have no title: {report.unmatched}.")
 
 
 def _keep(context: Context, name: str, data: PreparedData, config: dict[str, Any], replace: bool) -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llamarec_cli.data.titles import Match, TitleIndex
-from llamarec_cli.errors import UsageError
+from llamarec_cli.data.histories import History
+from llamarec_cli.data.title_index import Match, TitleIndex
+from llamarec_cli.errors import UsageError, shown
 from llamarec_cli.pipeline.context import Context
-from llamarec_cli.pipeline.recommendations import Recommendations
+from llamarec_cli.pipeline.recommendations import Recommendations, ambiguities
 from llamarec_cli.pipeline.recommender import Recommender
 from llamarec_cli.ranking.inference import Precision
 from llamarec_cli.ranking.prompt import MAX_CANDIDATES
 from llamarec_cli.ranking.strategies import Strategy
 
+# Entries of a history that are told one by one.
+_TOLD = 10
+
 
 def recommend(
     context: Context,
-    history: Sequence[str],
+    history: History,
     *,
     dataset: str | None = None,
     ranker: str | None = None,
@@ -36,19 +40,22 @@ def recommend(
         )
     recommender = Recommender(context, dataset, ranker, k=k, fusion=fusion, strategy=strategy, precision=precision)
     recommender.length(top)
-    for entry in history:
-        _tell(context, recommender.index, recommender.index.find(entry))
+    matches = [recommender.index.find(entry) for entry in history]
+    _tell_unknown(context, recommender.index, [match for match in matches if match.item is None])
+    two_readings = ambiguities(matches, recommender.data.item_ids, recommender.data.titles)
+    for ambiguity in two_readings[:_TOLD]:
+        context.warn(ambiguity.sentence())
+    if len(two_readings) > _TOLD:
+        context.warn(f"{len(two_readings) - _TOLD:,} more entries fit several items; --json lists them.")
     found = recommender.recommend(history, top)
     recommender.say_what_is_unnamed()
     return found
 
 
-def _tell(context: Context, index: TitleIndex, match: Match) -> None:
-    if match.item is None:
-        near = f"; the nearest: {', '.join(match.alternatives)}" if match.alternatives else ""
-        context.warn(f"{match.given!r} is not known and is left out{near}.")
-    elif match.alternatives:
-        context.warn(
-            f"{match.given!r} is taken as {index.titles[match.item]}, the most popular of "
-            f"{len(match.alternatives) + 1} that fit (also {', '.join(match.alternatives[:3])})."
-        )
+def _tell_unknown(context: Context, index: TitleIndex, unknown: Sequence[Match]) -> None:
+    for match in unknown[:_TOLD]:
+        near = () if match.by_id else index.nearest(match.given)
+        nearest = f"; the nearest: {', '.join(near)}" if near else ""
+        context.warn(f"{shown(match.given)} is not known and is left out{nearest}.")
+    if len(unknown) > _TOLD:
+        context.warn(f"{len(unknown) - _TOLD:,} more are not known and are left out.")

@@ -7,7 +7,6 @@ whole lines, and at most one torn one, which is dropped: `resume` goes on behind
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +16,8 @@ from typing import IO, Any
 
 import polars as pl
 
-from llamarec_cli.data.histories import parse_history
+from llamarec_cli import strict_json
+from llamarec_cli.data.histories import HistoryEntry, parse_history
 from llamarec_cli.data.user_files import STANDARD, Entry, check_source, count_entries, read_entries
 from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
 from llamarec_cli.failures import file_failures
@@ -151,7 +151,7 @@ def _run(
             errors += "error" in record
             users += 1
             # Line by line, so that a kill loses at most the line it falls into.
-            stream.write(json.dumps(record, default=str) + "\n")
+            stream.write(strict_json.dumps(record) + "\n")
             stream.flush()
             context.report(Progress("recommend", users, total, f"{errors} errors" if errors else ""))
     recommender.say_what_is_unnamed()
@@ -172,11 +172,15 @@ def _records(recommender: Recommender, entries: Sequence[Entry], top: int | None
             record["error"] = result.sentence
         else:
             record |= {"dataset": result.dataset, "items": result.as_json(), "unknown": result.unknown}
+            if result.ambiguous:
+                record["ambiguous"] = [one.as_json() for one in result.ambiguous]
         records.append(record)
     return records
 
 
-def _parsed(entry: Entry) -> list[str] | HistoryError:
+def _parsed(entry: Entry) -> list[HistoryEntry] | HistoryError:
+    if entry.fault:
+        return HistoryError(f"line {entry.line} {entry.fault}.")
     try:
         return parse_history(entry.history, f"line {entry.line}")
     except HistoryError as error:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from llamarec_cli.data.titles import Match
+from llamarec_cli.data.title_index import Match
 from llamarec_cli.ranking.signals import Signal
 from llamarec_cli.retrieval.scoring import Retriever
 
@@ -27,6 +28,59 @@ class Recommendation:
 
 
 @dataclass(frozen=True)
+class Ambiguity:
+    """An entry of a history that several items fit.
+
+    Attributes:
+        given: The entry.
+        taken: Raw id and title of the item that it was taken for.
+        also: Raw ids and titles of the others.
+        by_id: Whether it was taken for a raw id.
+    """
+
+    given: str
+    taken: tuple[str, str]
+    also: tuple[tuple[str, str], ...]
+    by_id: bool
+
+    def sentence(self) -> str:
+        """Return what it was taken for, and how to say that another one is meant."""
+        others = ", ".join(f"{title} (id {item_id})" for item_id, title in self.also[:3])
+        more = ", ..." if len(self.also) > 3 else ""
+        ways = [{"id": self.also[0][0]}, *([{"title": self.given}] if self.by_id else [])]
+        return (
+            f"{self.given!r} is taken as {self.taken[1]} (id {self.taken[0]}), and fits {len(self.also)} more: "
+            f"{others}{more}; to mean another one, write {' or '.join(map(json.dumps, ways))}."
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON would hold it."""
+        items = [{"id": item_id, "title": title} for item_id, title in (self.taken, *self.also)]
+        return {"given": self.given, "taken": items[0], "also": items[1:]}
+
+
+def ambiguities(matches: Iterable[Match], item_ids: Sequence[str], titles: Sequence[str]) -> list[Ambiguity]:
+    """Return the entries of a history that several items fit, each once.
+
+    Args:
+        matches: What was found for each entry.
+        item_ids: Raw id of each item.
+        titles: Title of each item.
+    """
+    told = {
+        match.given: Ambiguity(
+            match.given,
+            (item_ids[match.item], titles[match.item]),
+            tuple((item_ids[item], titles[item]) for item in match.others),
+            match.by_id,
+        )
+        for match in matches
+        if match.item is not None and match.others
+    }
+    return list(told.values())
+
+
+@dataclass(frozen=True)
 class Recommendations:
     """A ranked list, and what it was made from.
 
@@ -37,6 +91,9 @@ class Recommendations:
         history: Titles that were found, oldest first.
         matches: What each entry of the history was taken for.
         items: Best first.
+        history_ids: Raw ids of what was found, beside the titles.
+        ambiguous: Entries that several items fit.
+        titles_repeat: Whether a title of the list is another item's as well, so that only ids tell them apart.
     """
 
     dataset: str
@@ -45,6 +102,9 @@ class Recommendations:
     history: list[str]
     matches: list[Match]
     items: list[Recommendation]
+    history_ids: list[str] = field(default_factory=list)
+    ambiguous: list[Ambiguity] = field(default_factory=list)
+    titles_repeat: bool = False
 
     @property
     def unknown(self) -> list[str]:

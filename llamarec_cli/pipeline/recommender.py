@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from llamarec_cli.data.histories import History
 from llamarec_cli.data.splits import Sequences
-from llamarec_cli.data.titles import Match, TitleIndex
-from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
+from llamarec_cli.data.title_index import Match, TitleIndex
+from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError, shown
 from llamarec_cli.pipeline.both_stages import load_both_stages
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.rankers import of_places, ranker_name
-from llamarec_cli.pipeline.recommendations import Recommendation, Recommendations, ranking_sentence
+from llamarec_cli.pipeline.recommendations import (
+    Recommendation,
+    Recommendations,
+    ambiguities,
+    ranking_sentence,
+)
 from llamarec_cli.pipeline.starter import STARTER_DATASET
 from llamarec_cli.ranking.engine import CandidateScorer, score_examples
 from llamarec_cli.ranking.examples import RankingExample
@@ -138,7 +144,7 @@ class Recommender:
             )
         return top
 
-    def recommend(self, history: Sequence[str], top: int | None = None) -> Recommendations:
+    def recommend(self, history: History, top: int | None = None) -> Recommendations:
         """Recommend for one history.
 
         Args:
@@ -155,7 +161,7 @@ class Recommender:
         return found
 
     def recommend_many(
-        self, histories: Sequence[Sequence[str]], top: int | None = None
+        self, histories: Sequence[History], top: int | None = None
     ) -> list[Recommendations | HistoryError]:
         """Recommend for several histories, together where that takes less time; see `recommend`.
 
@@ -177,9 +183,7 @@ class Recommender:
             found += self._recommend_together(histories[begin : begin + at_once], length)
         return found
 
-    def _recommend_together(
-        self, histories: Sequence[Sequence[str]], length: int
-    ) -> list[Recommendations | HistoryError]:
+    def _recommend_together(self, histories: Sequence[History], length: int) -> list[Recommendations | HistoryError]:
         matched = [self._matches(history) for history in histories]
         known = [_items_of(matches) for matches in matched]
         asked = [items for items in known if len(items)]
@@ -202,7 +206,7 @@ class Recommender:
         """Return the language model as it is read here, loading it if it is not yet; None if it does not count."""
         return self.ranker.source.scorer if self._reads and self._instead is None else self._instead
 
-    def known(self, history: Sequence[str]) -> npt.NDArray[np.int32]:
+    def known(self, history: History) -> npt.NDArray[np.int32]:
         """Return the items of a history that are known.
 
         Raises:
@@ -214,7 +218,7 @@ class Recommender:
             raise self._none_known(matches)
         return items
 
-    def retrieve(self, history: Sequence[str], k: int) -> list[Recommendation]:
+    def retrieve(self, history: History, k: int) -> list[Recommendation]:
         """Return the first stage's candidates, best first; probabilities are over these alone.
 
         Args:
@@ -234,7 +238,7 @@ class Recommender:
             raise self._nothing_left()
         return self._listed(pool, candidates.log_probabilities()[0][: len(pool)])
 
-    def rank(self, history: Sequence[str], candidates: Sequence[str]) -> list[Recommendation]:
+    def rank(self, history: History, candidates: History) -> list[Recommendation]:
         """Rank candidates from elsewhere by the language model alone, best first.
 
         Args:
@@ -249,14 +253,14 @@ class Recommender:
         items = self.known(history)
         found = self._matches(candidates)
         if unknown := [match.given for match in found if match.item is None]:
-            raise LlamaRecError(f"{self.dataset} does not know the candidate {unknown[0]!r}.", "Leave it out.")
+            raise LlamaRecError(f"{self.dataset} does not know the candidate {shown(unknown[0])}.", "Leave it out.")
         pool = np.array([match.item for match in found], dtype=np.int32)
         scores = self.ranker.source.scorer.rank(items[-MAX_HISTORY:].tolist(), pool.tolist())
         order = np.argsort(-scores, kind="stable")
         return self._listed(pool[order], scores[order])
 
-    def _matches(self, history: Sequence[str]) -> list[Match]:
-        return [self.index.find(str(entry)) for entry in history]
+    def _matches(self, history: History) -> list[Match]:
+        return [self.index.find(entry) for entry in history]
 
     def _retrieve(self, histories: Sequence[npt.NDArray[np.int32]], k: int) -> Candidates:
         offsets = np.cumsum([0, *map(len, histories)])
@@ -306,13 +310,19 @@ class Recommender:
             history=[self.data.titles[item] for item in items],
             matches=matches,
             items=self._listed(pool_K[order], scores_K[order]),
+            history_ids=[self.data.item_ids[item] for item in items],
+            ambiguous=ambiguities(matches, self.data.item_ids, self.data.titles),
+            titles_repeat=any(self.index.is_shared(int(item)) for item in pool_K[order]),
         )
 
     def _none_known(self, matches: Sequence[Match]) -> HistoryError:
-        near = matches[0].alternatives if matches else ()
+        near = self.index.nearest(matches[0].given) if matches and not matches[0].by_id else ()
+        ids = ", ".join(self.data.item_ids[1:4])
         return HistoryError(
             f"{self.dataset} knows none of the {len(matches)} titles in this history.",
-            f"The nearest to {matches[0].given!r} is {near[0]!r}." if near else "Is it a history of another data set?",
+            f"The nearest to {shown(matches[0].given)} is {near[0]!r}."
+            if near
+            else f"Is it a history of another data set? Item ids of this one are such as {ids}.",
         )
 
     def _nothing_left(self) -> HistoryError:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.small_files import read_small
 from llamarec_cli.store.names import is_well_formed, name_of
 
 SCHEMA = 1
@@ -21,8 +22,6 @@ MANIFEST_FILE = "manifest.json"
 # damage but does not enter the artefact's digest.
 _PAYLOAD = (".safetensors", ".jsonl")
 
-# Of a manifest; the largest hold the figures of many validations.
-_MOST_BYTES = 16 << 20
 
 _LIBRARIES = ("llamarec-cli", "torch", "transformers", "peft", "bitsandbytes", "safetensors", "polars", "numpy")
 
@@ -129,10 +128,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_FILE
     try:
-        # A device or a pipe has no end, and what is larger than any manifest would only fill the memory.
-        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
-            raise ValueError("it is no file, or too large")
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_small(path))
         if values["schema"] != SCHEMA:
             raise LlamaRecError(
                 f"{folder} was written in schema {values['schema']}; this version reads {SCHEMA}.",

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from llamarec_cli.data.dataset import prepare
-from llamarec_cli.data.readers import UnreadableError
+from llamarec_cli.data.encodings import UnreadableError
 from llamarec_cli.data.tables import TableOptions, read_tables
 from llamarec_cli.errors import LlamaRecError, UsageError
 
@@ -89,13 +89,14 @@ def test_times_of_every_unit_are_understood(tmp_path: Path, time: str) -> None:
 def test_bad_rows_are_counted_and_shown_with_their_line(tmp_path: Path) -> None:
     text = "user,item,time,title\nu,a,1,A\n,b,2,B\nu,,3,C\nu,c,yesterday,C\nu,d\nu,e,9,E,more\n"
     rows, report = log_of(tmp_path / "a.csv", text)
-    assert [row[1] for row in rows] == ["a", "e"]
-    assert report.bad_rows == 4  # type: ignore[attr-defined]
+    assert [row[1] for row in rows] == ["a"]
+    assert report.bad_rows == 5  # type: ignore[attr-defined]
     assert report.examples == [  # type: ignore[attr-defined]
         "line 3: no user",
         "line 4: no item",
-        "line 5: time is no time",
-        "line 6: time is no time",
+        "line 5: time is no time of the form seconds since 1970",
+        "line 6: time is no time of the form seconds since 1970",
+        "line 7: more than the 4 fields of the header",
     ]
     with pytest.raises(LlamaRecError, match="line 3: no user"):
         log_of(tmp_path / "a.csv", text, strict=True)

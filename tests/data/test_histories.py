@@ -6,7 +6,7 @@ from llamarec_cli.errors import LlamaRecError
 
 @pytest.mark.parametrize("text", ['["Alien", 12]', '{"history": ["Alien", 12]}'])
 def test_a_list_or_an_object_with_history(text: str) -> None:
-    assert parse_history(text, "h.json") == ["Alien", "12"]
+    assert parse_history(text, "h.json") == ["Alien", 12]
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,17 @@ def test_a_list_or_an_object_with_history(text: str) -> None:
         ("[]", "is empty"),
         ("[null]", "Entry 1"),
         ("[true]", "Entry 1"),
-        ('["Alien", {"title": 3}]', "Entry 2"),
+        ('["Alien", {"name": 3}]', "Entry 2"),
+        ('["Alien", {"id": 3, "title": "x"}]', "Entry 2"),
+        ('[{"id": null}]', "Entry 1"),
+        ('[{"id": {"id": 3}}]', "Entry 1"),
+        ("[1.5]", "Entry 1"),
+        ("[NaN]", "is no history"),
+        ('{"user": NaN, "history": [1]}', "is no history"),
+        ('["' + "x" * 10_001 + '"]', "Entry 1 of h.json is longer than 10,000 characters"),
+        ('["' + "x" * 2_000_000 + '"]', "h.json is longer than 2,000,000 characters"),
+        ('["\udce9"]', "is not text in UTF-8"),
+        ('[["Alien"]]', "Entry 1"),
         ("[" * 100_000, "is no history"),
         ("[" + "1" * 5_000 + "]", "is no history"),
     ],
@@ -27,3 +37,18 @@ def test_a_list_or_an_object_with_history(text: str) -> None:
 def test_what_is_wrong_is_named(text: str, sentence: str) -> None:
     with pytest.raises(LlamaRecError, match=sentence):
         parse_history(text, "h.json")
+
+
+def test_an_entry_may_say_what_it_is_and_pandas_may_have_made_a_float_of_it() -> None:
+    assert parse_history('[{"id": "7"}, {"title": "7"}, 7.0, {"id": 7.0}]', "h") == [
+        {"id": "7"},
+        {"title": "7"},
+        7,
+        {"id": 7},
+    ]
+
+
+def test_what_is_long_is_cut_in_the_sentence() -> None:
+    with pytest.raises(LlamaRecError) as caught:
+        parse_history('[{"name": "' + "x" * 5_000 + '"}]', "h.json")
+    assert len(caught.value.sentence) < 200

@@ -1,0 +1,42 @@
+"""JSON as the standard has it: no NaN, no Infinity, in what is read and in what is written."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+
+def loads(text: str) -> Any:
+    """Parse JSON.
+
+    Raises:
+        json.JSONDecodeError: It is not JSON.
+        ValueError: It holds NaN, Infinity, or a number or nesting that no use of it needs.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError as error:
+        raise ValueError("lists are nested too deeply") from error
+
+
+def dumps(value: Any) -> str:
+    """Write JSON in ASCII; a number that JSON cannot hold is null, what is no JSON at all its text."""
+    try:
+        return json.dumps(value, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), default=str, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key if not isinstance(key, float) else str(key): _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")

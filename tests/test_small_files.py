@@ -1,0 +1,51 @@
+"""What is read as a whole is a file, of a size that fits, and strict JSON goes in and out."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from llamarec_cli import small_files, strict_json
+from llamarec_cli.cli.app import app
+from llamarec_cli.config import read_settings
+from llamarec_cli.errors import LlamaRecError
+
+
+def test_devices_pipes_and_endless_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, sentence in ((tmp_path / "pipe", "is a pipe"), (Path("/dev/zero"), "is a device")):
+        with pytest.raises(LlamaRecError, match=sentence):
+            small_files.read_small(path)
+        with pytest.raises(LlamaRecError, match=sentence):
+            read_settings(path, {})
+        result = CliRunner().invoke(app, ["recommend", "--history", str(path)])
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert sentence in result.stderr
+    monkeypatch.setattr(small_files, "MOST_BYTES", 10)
+    (tmp_path / "large").write_text("x" * 11)
+    with pytest.raises(LlamaRecError, match="larger than 10 bytes"):
+        small_files.read_small(tmp_path / "large")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "a = " + "[" * 100_000, f"a = {'1' * 5000}", "a." * 3 + "b = {"])
+def test_a_configuration_of_any_text_is_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(LlamaRecError, match="is not TOML"):
+        read_settings(tmp_path / "c.toml", {})
+    # In a variable it is text, and the field that it is given to refuses it.
+    assert isinstance(read_settings(None, {"LLAMAREC_TRAINING_SEED": text}).tables["training"]["seed"], str)
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a": -Infinity}', "[" * 100_000, "1" * 5000, "{", ""])
+def test_what_is_no_strict_json_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        strict_json.loads(text)
+
+
+def test_what_json_cannot_hold_is_null() -> None:
+    nan, inf = float("nan"), float("inf")
+    written = strict_json.dumps({"a": [nan, 1.5, inf], "b": {nan: (1, -inf)}, "c": Path("x")})
+    read = json.loads(written, parse_constant=pytest.fail)
+    assert read == {"a": [None, 1.5, None], "b": {"nan": [1, None]}, "c": "x"}
