@@ -81,6 +81,11 @@ def base_slug(base: str) -> str:
     return re.sub("[^a-z0-9._]+", "-", last).strip("-._")
 
 
+def title_vectors_name(dataset: str, base: str) -> str:
+    """Return the name of what a base model made of a data set's titles."""
+    return f"{dataset}/{base_slug(base)}.titles"
+
+
 def check_base_model(parents: Mapping[str, str], base: BaseModel, ranker: str) -> None:
     """Raise unless a ranker was made with this very base model."""
     if parents[base.name] != base.digest:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.pipeline.base_model import BaseModel, base_slug, need_base_model
+from llamarec_cli.pipeline.base_model import BaseModel, need_base_model, title_vectors_name
 from llamarec_cli.pipeline.contents import VECTORS_FILE
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.training_state import TrainingStates
@@ -119,7 +119,7 @@ def need_title_vectors(
     Vectors that are kept serve as long as they come of these titles, this base model and this way of reading; else
     they are made anew. An interrupted reading goes on.
     """
-    name = f"{dataset.manifest.name}/{base_slug(base.name)}.titles"
+    name = title_vectors_name(dataset.manifest.name, base.name)
     with context.store.making(name, context.say):
         config = {
             "vocabulary": data.vocabulary_digest(),

@@ -13,6 +13,7 @@ from llamarec_cli.data.splits import Split, held_out, training_sequences
 from llamarec_cli.errors import LlamaRecError, UsageError
 from llamarec_cli.pipeline.base_model import BaseModel, need_base_model
 from llamarec_cli.pipeline.context import Context, best_device
+from llamarec_cli.pipeline.forecast import announce_members
 from llamarec_cli.pipeline.prepare import need_dataset, warn_of_difference
 from llamarec_cli.pipeline.retrievers import (
     DEFAULT_RETRIEVER,
@@ -26,7 +27,7 @@ from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.ranking.base_models import DEFAULT_BASE
 from llamarec_cli.retrieval.item_texts import Source
 from llamarec_cli.retrieval.models import RETRIEVERS, RetrieverRow, retriever_row
-from llamarec_cli.retrieval.presets import Preset, architecture_preset, training_preset
+from llamarec_cli.retrieval.presets import MEMBER_MINUTES, Preset, architecture_preset, training_preset
 from llamarec_cli.retrieval.scoring import FittedRetriever, Fitting, Retriever, SequenceModel
 from llamarec_cli.retrieval.textrec import Features
 from llamarec_cli.retrieval.training import RetrieverState, TrainingConfig, Validation, train_retriever
@@ -233,6 +234,8 @@ def _fit(
         parents[found.artefact.manifest.name] = found.artefact.manifest.digest
         return found.model
 
+    if plan.row.blends:
+        announce_members(context, plan.dataset, plan.data, plan.model_config.retrievers, base, max_minutes)
     fitting = Fitting(
         training_sequences(plan.data),
         held_out(plan.data, Split.VALIDATION),
@@ -279,7 +282,7 @@ def _member(
             model=member,
             preset=preset,
             base=base,
-            max_minutes=max_minutes,
+            max_minutes=MEMBER_MINUTES.get(member) if max_minutes is None else max_minutes,
         )
     if not isinstance(found.model, SequenceModel):
         raise UsageError(
