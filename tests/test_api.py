@@ -26,7 +26,7 @@ def trained(raw_folder: Path, store_with_base: Store) -> Store:
     context = Context(store_with_base, command="test")
     prepare_dataset(context, "ml-100k", raw_folder)
     train_retriever(context, "ml-100k", overrides=OVERRIDES)
-    train_ranker(context, "ml-100k", strategy="likelihood", overrides=OVERRIDES)
+    train_ranker(context, "ml-100k", strategy="likelihood", retriever="ml-100k/lrurec", overrides=OVERRIDES)
     return store_with_base
 
 

@@ -81,7 +81,18 @@ def trained(raw_folder: Path, store_with_base: Store, tmp_path: Path) -> None:
     for arguments in (
         ("prepare", "ml-100k", "--source", str(raw_folder)),
         ("train", "retriever", "--dataset", "ml-100k", "--config", str(config)),
-        ("train", "ranker", "--dataset", "ml-100k", "--config", str(config), "--max-examples", "2"),
+        (
+            "train",
+            "ranker",
+            "--dataset",
+            "ml-100k",
+            "--retriever",
+            "ml-100k/lrurec",
+            "--config",
+            str(config),
+            "--max-examples",
+            "2",
+        ),
     ):
         assert CliRunner().invoke(app, list(arguments), catch_exceptions=False).exit_code == 0
 

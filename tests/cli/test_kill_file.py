@@ -66,7 +66,18 @@ def test_killed_and_resumed_a_file_of_users_is_the_same(
     config, users = tmp_path / "c.toml", tmp_path / "users.jsonl"
     config.write_text(CONFIG)
     run("prepare", "ml-100k", "--source", str(raw_folder))
-    run("train", "ranker", "--dataset", "ml-100k", "--strategy", "likelihood", "--config", str(config))
+    run(
+        "train",
+        "ranker",
+        "--dataset",
+        "ml-100k",
+        "--retriever",
+        "ml-100k/lrurec",
+        "--strategy",
+        "likelihood",
+        "--config",
+        str(config),
+    )
     generator = random.Random(0)
     with users.open("w") as stream:
         for user in range(USERS):

@@ -103,7 +103,18 @@ def test_the_adapter_of_a_killed_training_has_the_same_bytes(
     negatives: str,
     moment: tuple[str, int, str],
 ) -> None:
-    train = ("train", "ranker", "--dataset", "ml-100k", "--base", str(tiny_base_folder), "--name", "ml-100k/tiny")
+    train = (
+        "train",
+        "ranker",
+        "--dataset",
+        "ml-100k",
+        "--retriever",
+        "ml-100k/lrurec",
+        "--base",
+        str(tiny_base_folder),
+        "--name",
+        "ml-100k/tiny",
+    )
     train += ("--config", str(tmp_path / "c.toml"), "--negatives", negatives)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     shutil.copytree(ready, whole)

@@ -73,7 +73,18 @@ def test_two_processes_make_the_adapter_that_one_makes(
     alone, together = tmp_path / "alone", tmp_path / "together"
     run(("prepare", "ml-100k", "--source", str(raw_folder)), {"LLAMAREC_HOME": str(alone)})
     shutil.copytree(alone, together)
-    train = ("train", "ranker", "--dataset", "ml-100k", "--base", str(tiny_base_folder), "--name", "ml-100k/tiny")
+    train = (
+        "train",
+        "ranker",
+        "--dataset",
+        "ml-100k",
+        "--retriever",
+        "ml-100k/lrurec",
+        "--base",
+        str(tiny_base_folder),
+        "--name",
+        "ml-100k/tiny",
+    )
     train += ("--config", str(tmp_path / "c.toml"), "--negatives", "mixed")
     run(train, {"LLAMAREC_HOME": str(alone)})
 

@@ -38,7 +38,18 @@ def shop(store_with_base: Store, tmp_path: Path) -> Store:
     )
     (tmp_path / "c.toml").write_text(CONFIG)
     run("prepare", "shop", "--interactions", str(tmp_path / "log.csv"))
-    run("train", "ranker", "--dataset", "shop", "--strategy", "likelihood", "--config", str(tmp_path / "c.toml"))
+    run(
+        "train",
+        "ranker",
+        "--dataset",
+        "shop",
+        "--retriever",
+        "shop/lrurec",
+        "--strategy",
+        "likelihood",
+        "--config",
+        str(tmp_path / "c.toml"),
+    )
     return store_with_base
 
 

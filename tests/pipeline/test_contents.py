@@ -42,7 +42,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     context = Context(Store(folder / "home", wrong_contents), "test")
     prepare_dataset(context, DATA, write_ring(folder / "raw"))
     train_retriever(context, DATA, overrides=SMALL)
-    train_ranker(context, DATA, base=str(folder / "tiny"), strategy="likelihood", name=RANKER, signals=[])
+    train_ranker(
+        context, DATA, base=str(folder / "tiny"), strategy="likelihood", name=RANKER, signals=[], retriever=RETRIEVER
+    )
     return folder / "home"
 
 

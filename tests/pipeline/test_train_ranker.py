@@ -17,7 +17,7 @@ from llamarec_cli.pipeline.evaluate import evaluate
 from llamarec_cli.pipeline.prepare import prepare_dataset
 from llamarec_cli.pipeline.rankers import ranker_name
 from llamarec_cli.pipeline.recommend import recommend
-from llamarec_cli.pipeline.train_ranker import train
+from llamarec_cli.pipeline.train_ranker import train as train_any
 from llamarec_cli.pipeline.train_retriever import train as train_retriever
 from llamarec_cli.ranking.inference import Precision
 from llamarec_cli.ranking.strategies import Strategy
@@ -33,6 +33,11 @@ OVERRIDES = {
         "validation_users": 3,
     },
 }
+
+
+def train(context: Context, dataset: str, strategy: str = "verbalizer", **options: Any) -> Any:
+    """Train a ranker over the retriever of ids, which is there already."""
+    return train_any(context, dataset, strategy=strategy, retriever=f"{dataset}/lrurec", **options)
 
 
 def save(model: Any, folder: Path) -> str:
