@@ -7,7 +7,8 @@ forget. The score of item v is
 
 with s_m the score of retriever m (a log-probability, but for a constant of the user) and the logarithms those of
 `neighbours`. All weights are fitted together, none below 0, as a conditional logit: by the likelihood of validation
-users' true items among the pool of items that the plain mean of the retrievers puts first.
+users' true items among the pool of items that the plain mean of the retrievers puts first. Users whose item is not in
+their pool do not count: to put it there would teach that what retrievers rank low is chosen.
 
 Shapes: B users, V items + padding, P items of a pool, J parts of the score.
 """
@@ -31,7 +32,7 @@ from llamarec_cli.retrieval.conditional_logit import Array, fit_conditional_logi
 from llamarec_cli.retrieval.neighbours import CountsConfig, ItemCounts
 from llamarec_cli.retrieval.scoring import FittedRetriever, Fitting, Retriever
 
-# P. The true item joins it where it is further behind.
+# P.
 _POOL = 100
 # More users would not move the weights, and would fill the memory.
 _MAX_USERS = 20_000
@@ -145,7 +146,10 @@ class Ensemble(FittedRetriever):
 
     @torch.inference_mode()
     def _pools(self, fitting: Fitting) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-        """Return the parts of the score over each validation user's pool, which places exist, and the true item's."""
+        """Return the parts of the score over pools, which places exist, and the place of the true item; S users.
+
+        S are the validation users whose item is in their pool.
+        """
         cases = _drawn(fitting.validation)
         parts: list[npt.NDArray[np.float32]] = []
         exists: list[npt.NDArray[np.bool_]] = []
@@ -154,17 +158,15 @@ class Ensemble(FittedRetriever):
             of_users = self._parts(cases.histories, users)
             mean_BV = torch.stack(of_users[: len(self.members)]).mean(dim=0)
             mask_history(mean_BV, cases.histories, users)
+            best = torch.topk(mean_BV, min(_POOL, mean_BV.shape[1] - 1), dim=1)
             target_B1 = torch.from_numpy(cases.targets_S[users]).to(mean_BV.device, torch.int64).unsqueeze(1)
-            reachable = ~torch.isneginf(mean_BV.gather(1, target_B1))[:, 0]
-            # One place is left for the true item, which is taken out of the others.
-            rest_BV = mean_BV.scatter(1, target_B1, -torch.inf)
-            best = torch.topk(rest_BV, min(_POOL - 1, rest_BV.shape[1]), dim=1)
-            pool_BP = torch.cat([target_B1, best.indices], dim=1)
-            there_BP = torch.cat([reachable.unsqueeze(1), ~torch.isneginf(best.values)], dim=1)
-            values_BPJ = torch.stack([part.gather(1, pool_BP) for part in of_users], dim=2)
-            parts.append(values_BPJ[reachable].float().cpu().numpy())
-            exists.append(there_BP[reachable].cpu().numpy())
-            answers.append(np.zeros(int(reachable.sum()), dtype=np.int64))
+            there_BP = ~torch.isneginf(best.values)
+            hits_BP = (best.indices == target_B1) & there_BP
+            found = hits_BP.any(dim=1)
+            values_BPJ = torch.stack([part.gather(1, best.indices) for part in of_users], dim=2)
+            parts.append(values_BPJ[found].float().cpu().numpy())
+            exists.append(there_BP[found].cpu().numpy())
+            answers.append(hits_BP[found].int().argmax(dim=1).cpu().numpy())
             fitting.report(Progress("fit ensemble", int(users[-1]) + 1, len(cases)))
         if not parts:
             return np.zeros((0, 1, len(self.weights_J)), np.float32), np.zeros((0, 1), bool), np.zeros(0, np.int64)

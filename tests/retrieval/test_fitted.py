@@ -155,3 +155,29 @@ def test_a_retriever_is_built_again_from_its_description() -> None:
 def test_a_description_of_another_version_is_a_sentence() -> None:
     with pytest.raises(LlamaRecError, match="another version"):
         build({"ensemble": {"retriever": "lrurec"}, "blended": []}, 5)
+
+
+class _Leaning(Retriever):
+    """Knows a little: the true item of every validation user stands out of noise, by less than the noise itself."""
+
+    def __init__(self, cases: HeldOut, items: int, strength: float, seed: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.scores_SV = torch.randn(len(cases), items + 1, generator=generator)
+        self.scores_SV[np.arange(len(cases)), cases.targets_S] += strength
+
+    def score(self, histories: Sequences, users_B: np.ndarray) -> torch.Tensor:
+        return self.scores_SV[users_B].clone()
+
+
+def test_members_that_know_a_little_count_in_a_catalogue_larger_than_the_pools() -> None:
+    generator = np.random.default_rng(0)
+    users, items = 400, 1_000
+    histories = Sequences(np.ones(users, dtype=np.int32), np.arange(users + 1))
+    cases = HeldOut(np.arange(users), histories, generator.integers(2, items, size=users).astype(np.int32))
+    members = {"more": _Leaning(cases, items, 2.0, 1), "less": _Leaning(cases, items, 1.0, 2)}
+    fitting = fitting_on(histories, cases, items, members.__getitem__)
+    model = Ensemble.fit(EnsembleConfig(retrievers=("more", "less")), fitting)
+    assert model.weights_J[0] > model.weights_J[1] > 0
+    blended = ndcg_at(rank_targets(model, cases), 10)
+    assert blended > ndcg_at(rank_targets(members["more"], cases), 10)
