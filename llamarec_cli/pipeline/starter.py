@@ -13,7 +13,7 @@ from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.rankers import ranker_name
-from llamarec_cli.pipeline.retrievers import check_vocabulary, retriever_name
+from llamarec_cli.pipeline.retrievers import DEFAULT_FIRST_STAGE, check_vocabulary, retriever_name
 from llamarec_cli.store.manifest import read_manifest
 from llamarec_cli.store.registry import Artefact
 
@@ -33,7 +33,7 @@ def install_starter(context: Context, data: PreparedData) -> None:
             retriever under the name of the starter's, for which its ranker was not trained.
     """
     package = Path(str(resources.files("llamarec_cli") / "starter"))
-    for name in (retriever_name(STARTER_DATASET), ranker_name(STARTER_DATASET)):
+    for name in (retriever_name(STARTER_DATASET, DEFAULT_FIRST_STAGE), ranker_name(STARTER_DATASET)):
         folder = package / name.replace("/", "--")
         manifest = read_manifest(folder)
         check_vocabulary(Artefact(folder, manifest), data)

@@ -12,9 +12,11 @@ from typer.testing import CliRunner
 from llamarec_cli.cli import names
 from llamarec_cli.cli.app import app
 from llamarec_cli.data.catalogue import CATALOGUE
+from llamarec_cli.pipeline.rankers import NO_MODEL
 from llamarec_cli.ranking.base_models import BASE_MODELS
 from llamarec_cli.ranking.signals import LANGUAGE_MODEL
 from llamarec_cli.retrieval.models import RETRIEVERS
+from llamarec_cli.retrieval.textrec import Features
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Store
 
@@ -30,7 +32,8 @@ def test_the_scripts_are_what_the_command_prints(shell: str) -> None:
 
 def test_lists_that_are_written_down_twice_agree() -> None:
     assert set(names.retriever_models("")) == set(RETRIEVERS)
-    assert set(names.strategies("")) == {str(signal) for signal in LANGUAGE_MODEL}
+    assert set(names.strategies("")) == {NO_MODEL, *LANGUAGE_MODEL}
+    assert set(names.features("")) == set(Features)
     assert set(names.base_models("smol")) == set(BASE_MODELS)
     assert set(names.datasets("")) >= set(CATALOGUE)
 
