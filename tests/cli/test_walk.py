@@ -18,6 +18,9 @@ blocks = 1
 dropout = 0.1
 max_length = 12
 
+[ensemble]
+retrievers = ["lrurec"]
+
 [training]
 batch_size = 16
 epochs = 10
@@ -268,7 +271,18 @@ def test_runs_that_differ_in_their_seed_alone_share_a_column(raw_folder: Path, h
     runs = {model: len(of_model["runs"]) for model, of_model in evaluated["models"].items()}
     assert runs == {"lrurec": 3, "lrurec-paper": 1, "popularity": 1, "ensemble": 1}
     assert evaluated["merged"] == {"lrurec": ["ml-100k/lrurec", "ml-100k/lrurec-seed-1", "ml-100k/lrurec-seed-2"]}
-    run("train", "retriever", "--dataset", "ml-100k", "--model", "ensemble", "--name", "ml-100k/second")
+    run(
+        "train",
+        "retriever",
+        "--dataset",
+        "ml-100k",
+        "--model",
+        "ensemble",
+        "--name",
+        "ml-100k/second",
+        "--config",
+        config,
+    )
     run(*train, "--name", "mine/lrurec", "--seed", "9", "--max-minutes", "0")
     columns = as_json("evaluate", "--dataset", "ml-100k")["models"]
     assert {"lrurec", "ensemble", "second", "mine/lrurec"} <= set(columns)

@@ -22,6 +22,7 @@ from llamarec_cli.store.registry import Artefact
 K = 8
 OVERRIDES = {
     "lrurec": {"width": 16, "blocks": 1, "max_length": 12},
+    "ensemble": {"retrievers": ["lrurec"]},
     "training": {"batch_size": 16, "epochs": 12, "validate_every": 8, "learning_rate": 1e-2},
 }
 
