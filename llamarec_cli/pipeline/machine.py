@@ -18,6 +18,9 @@ import torch
 from llamarec_cli.pipeline.context import best_device
 
 _SIDE = 2048
+_SMALL_SIDE = 256
+# At 2 GFLOP/s; the slowest processor with instructions for a type is ten times as fast.
+_SLOW_MS = 17.0
 _REPEATS = 9
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -98,6 +101,11 @@ def _wait() -> None:
 
 
 def _gflops(device: torch.device, dtype: torch.dtype) -> float:
+    small = torch.ones(_SMALL_SIDE, _SMALL_SIDE, dtype=dtype, device=device)
+    milliseconds = median_ms(lambda: small @ small, 1, warm_up=1)
+    if milliseconds > _SLOW_MS:
+        # A type that this processor has no instructions for: larger products would take minutes and tell the same.
+        return round(2 * _SMALL_SIDE**3 / milliseconds / 1e6, 1)
     left = torch.ones(_SIDE, _SIDE, dtype=dtype, device=device)
     return round(2 * _SIDE**3 / median_ms(lambda: left @ left, _REPEATS) / 1e6, 1)
 
