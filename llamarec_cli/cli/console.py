@@ -66,7 +66,14 @@ def plain(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(" " if one in _BREAKS else one for one in text if one in _BREAKS or not _steers(one))
+    return "".join(_shown(one) for one in text if one in _BREAKS or not _steers(one))
+
+
+def _shown(character: str) -> str:
+    if character in _BREAKS:
+        return " "
+    # Half a character, as file names of other encodings hold, can be written in none.
+    return "\ufffd" if unicodedata.category(character) == "Cs" else character
 
 
 def _steers(character: str) -> bool:

@@ -46,7 +46,7 @@ llamarec train ranker --dataset games
 
 llamarec train ranker --dataset ml-100k --strategy likelihood
 
-llamarec train ranker --dataset games --strategy verbalizer --negatives mixed --max-minutes 60"""
+llamarec train ranker --dataset games --negatives mixed --max-minutes 60"""
 
 
 @app.command("retriever", epilog=_RETRIEVER_EPILOG)

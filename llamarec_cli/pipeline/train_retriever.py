@@ -318,7 +318,7 @@ def need_retriever(
     Raises:
         LlamaRecError: It is missing and must not be trained, or is damaged, or belongs to another vocabulary.
     """
-    name = retriever_name(dataset, retriever_row(model).name)
+    name = _default_name(dataset, retriever_row(model), overrides)
     if name not in context.store:
         choice = "" if model == DEFAULT_RETRIEVER else f" --model {model}"
         with context.store.making(name, context.say):

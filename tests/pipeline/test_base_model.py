@@ -17,7 +17,7 @@ from llamarec_cli.pipeline.base_model import need_base_model
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.file_digests import FileDigests
 from llamarec_cli.ranking.base_models import DEFAULT_BASE
-from llamarec_cli.store import registry
+from llamarec_cli.store import integrity
 from llamarec_cli.store.manifest import sha256_of
 from llamarec_cli.store.registry import Store
 
@@ -136,7 +136,7 @@ def test_a_base_model_of_the_store_is_checked_to_its_last_byte(
     store_with_base: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Opening an artefact reads small files alone; these stand for large ones."""
-    monkeypatch.setattr(registry, "_CHECKED_BYTES", 0)
+    monkeypatch.setattr(integrity, "_CHECKED_BYTES", 0)
     context = Context(store_with_base, command="test")
     weights = need_base_model(context, DEFAULT_BASE).path / "model.safetensors"
     change_last_byte(weights)

@@ -14,6 +14,7 @@ from llamarec_cli.store.manifest import Kind, Manifest
 NEURAL = {"width": 8, "max_length": 6}
 OVERRIDES = {
     **{row.name: NEURAL for row in RETRIEVERS.values() if row.is_neural},
+    "textrec": {**NEURAL, "features": "tfidf", "dimensions": 4, "hidden": 4},
     "training": {"epochs": 2, "validate_every": 2},
 }
 every_model = pytest.mark.parametrize("model", RETRIEVERS)
