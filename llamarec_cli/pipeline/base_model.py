@@ -25,7 +25,7 @@ from llamarec_cli.store.manifest import Kind, Manifest, sha256_of
 from llamarec_cli.store.registry import Artefact
 
 # What is read of a repository on the Hub.
-_HUB_FILES = ["*.json", "*.safetensors", "tokenizer.model"]
+_HUB_FILES = ["*.json", "*.safetensors", "*.model", "merges.txt", "vocab.txt", "*.tiktoken", "*.jinja"]
 # Reading more than this takes so long that it is told.
 _TOLD_BYTES = 2**30
 
@@ -63,8 +63,7 @@ def need_base_model(context: Context, name: str, revision: str | None = None) ->
         check_model_folder(artefact.path)
         _check_converted(context, artefact)
         return BaseModel(name, artefact.path, artefact.manifest.digest)
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    if folder := _existing_folder(name):
         # By its whole path: the ranker may be used from elsewhere.
         return BaseModel(str(folder.resolve()), folder, _folder_digest(context, folder))
     if name.count("/") == 1 and not name.startswith((".", "~", "/")):
@@ -84,6 +83,15 @@ def base_slug(base: str) -> str:
 def title_vectors_name(dataset: str, base: str) -> str:
     """Return the name of what a base model made of a data set's titles."""
     return f"{dataset}/{base_slug(base)}.titles"
+
+
+def _existing_folder(name: str) -> Path | None:
+    """Return the folder of that name; None where there is none, or the name can be none's."""
+    try:
+        folder = Path(name).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # too long, of an unknown user, with a null character
+        return None
 
 
 def check_base_model(parents: Mapping[str, str], base: BaseModel, ranker: str) -> None:

@@ -19,7 +19,12 @@ _CHARACTERS_A_TOKEN = 4
 
 
 def announce_members(
-    context: Context, dataset: str, data: PreparedData, members: Sequence[str], base: str, max_minutes: float | None
+    context: Context,
+    dataset: str,
+    data: PreparedData,
+    members: Sequence[str],
+    base: str | None,
+    max_minutes: float | None,
 ) -> None:
     """Say which retrievers of a blend are missing, and how long each of them takes at most.
 
@@ -28,14 +33,15 @@ def announce_members(
         dataset: Name of the data set.
         data: The data set.
         members: Names of the retrievers.
-        base: The language model that reads titles, if one of them needs that.
+        base: The language model that reads titles; None where none does.
         max_minutes: Limit of each training; by default `MEMBER_MINUTES`.
     """
     missing = [one for one in members if one in RETRIEVERS and retriever_name(dataset, one) not in context.store]
     minutes = {one: MEMBER_MINUTES.get(one, 0) if max_minutes is None else max_minutes for one in missing}
     phrases = [f"{one} in at most {minutes[one]:g} minutes" for one in missing]
     total = sum(minutes.values())
-    if any(RETRIEVERS[one].reads_titles for one in missing) and title_vectors_name(dataset, base) not in context.store:
+    read = base is None or title_vectors_name(dataset, base) in context.store
+    if base is not None and not read and any(RETRIEVERS[one].reads_titles for one in missing):
         reading = _reading_minutes(context, data, base)
         phrases.append(f"the titles read by {base} in about {reading:.0f}")
         total += reading

@@ -10,7 +10,7 @@ from typing import Any
 from llamarec_cli.config import resolve_config
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out, training_sequences
-from llamarec_cli.errors import LlamaRecError, UsageError
+from llamarec_cli.errors import LlamaRecError, UnknownNameError, UsageError
 from llamarec_cli.pipeline.base_model import BaseModel, need_base_model
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.forecast import announce_members
@@ -121,9 +121,17 @@ def train(
 
 
 def _default_name(dataset: str, row: RetrieverRow, overrides: Overrides) -> str:
-    features = overrides.get(row.name, {}).get("features", Features.LANGUAGE_MODEL)
-    suffix = f"-{features}" if row.reads_titles and features != Features.LANGUAGE_MODEL else ""
+    features = _features(overrides)
+    suffix = f"-{features}" if row.reads_titles and features is not Features.LANGUAGE_MODEL else ""
     return retriever_name(dataset, row.name + suffix)
+
+
+def _features(overrides: Overrides) -> Features:
+    """Return what TextRec is told to read."""
+    told = overrides.get("textrec", {}).get("features", Features.LANGUAGE_MODEL)
+    if told not in list(Features):
+        raise UnknownNameError(str(told), "kind of features", Features)
+    return Features(told)
 
 
 def make_plan(
@@ -235,7 +243,8 @@ def _fit(
         return found.model
 
     if plan.row.blends:
-        announce_members(context, plan.dataset, plan.data, plan.model_config.retrievers, base, max_minutes)
+        reader = base if Source.LANGUAGE_MODEL in _features(overrides).sources else None
+        announce_members(context, plan.dataset, plan.data, plan.model_config.retrievers, reader, max_minutes)
     fitting = Fitting(
         training_sequences(plan.data),
         held_out(plan.data, Split.VALIDATION),

@@ -25,7 +25,13 @@ from torch import Tensor
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.examples import RankingExample
-from llamarec_cli.ranking.forward import group_by_length, head_of, hidden_states, transformer_of
+from llamarec_cli.ranking.forward import (
+    check_vocabulary,
+    group_by_length,
+    head_of,
+    hidden_states,
+    transformer_of,
+)
 from llamarec_cli.ranking.head import logit_shape
 from llamarec_cli.ranking.pieces import PieceTokens
 from llamarec_cli.ranking.prefixes import DEFAULT_BYTES, PrefixCache
@@ -172,6 +178,7 @@ class RankingEngine(CandidateScorer):
     def __init__(self, model: Any, encoder: PromptEncoder, *, prefix_bytes: int = DEFAULT_BYTES) -> None:
         self.model = model
         self.encoder = encoder
+        check_vocabulary(model, encoder.tokenizer)
         self.prefixes: PrefixCache = PrefixCache(transformer_of(model), model.device, prefix_bytes)
         self.ranks_together = model.device.type != "cpu"
         self._shape = logit_shape(model)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -55,6 +56,11 @@ def check_model_folder(folder: Path) -> dict[str, Any]:
     Raises:
         LlamaRecError: Something is missing or of another form, or it brings code, or asks for what is outside it.
     """
+    with _readable(folder):
+        return _checked_model_folder(folder)
+
+
+def _checked_model_folder(folder: Path) -> dict[str, Any]:
     if not (folder / CONFIG_FILE).is_file():
         _refuse(f"The folder {folder} holds no model: {CONFIG_FILE} and *.safetensors are looked for.", _SAVE)
     _check_forms(folder)
@@ -84,13 +90,14 @@ def check_adapter_folder(folder: Path) -> dict[str, Any]:
     Raises:
         LlamaRecError: One of them is missing or damaged, or it brings code.
     """
-    for name in (ADAPTER_CONFIG_FILE, ADAPTER_FILE):
-        if not (folder / name).is_file():
-            _refuse(f"The folder {folder} holds no adapter in safetensors: {name} is missing.", None)
-    _check_forms(folder)
-    config = read_json(folder / ADAPTER_CONFIG_FILE)
-    _check_settings(folder / ADAPTER_CONFIG_FILE, config)
-    tensor_shapes(folder / ADAPTER_FILE)
+    with _readable(folder):
+        for name in (ADAPTER_CONFIG_FILE, ADAPTER_FILE):
+            if not (folder / name).is_file():
+                _refuse(f"The folder {folder} holds no adapter in safetensors: {name} is missing.", None)
+        _check_forms(folder)
+        config = read_json(folder / ADAPTER_CONFIG_FILE)
+        _check_settings(folder / ADAPTER_CONFIG_FILE, config)
+        tensor_shapes(folder / ADAPTER_FILE)
     if not isinstance(config, dict):
         _refuse(f"{ADAPTER_CONFIG_FILE} in {folder} is not the configuration of an adapter.", None)
     return dict(config)
@@ -112,6 +119,15 @@ def read_json(path: Path) -> Any:
 
 def _refuse(sentence: str, hint: str | None) -> NoReturn:
     raise LlamaRecError(sentence, hint)
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        _refuse(f"The folder {folder} cannot be read ({error.strerror or error}).", _ANOTHER)
 
 
 def _check_forms(folder: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.ranking.attention import OWN, PromptLengths
 
 # Architectures whose layers hand on to attention what they themselves do not know. Any other is padded.
@@ -34,6 +35,20 @@ def head_of(model: Any) -> Tensor:
     """Return the weight of the output head, V x D."""
     weight: Tensor = model.get_output_embeddings().weight
     return weight
+
+
+def check_vocabulary(model: Any, tokenizer: Any) -> None:
+    """Raise if a tokenizer writes tokens that a model does not have.
+
+    Raises:
+        LlamaRecError: It does: the two belong to different models.
+    """
+    rows = len(model.get_input_embeddings().weight)
+    if tokenizer.vocab_size > rows:
+        raise LlamaRecError(
+            f"The tokenizer of this base model has {tokenizer.vocab_size} tokens, and the model only {rows}.",
+            "Copy its own tokenizer beside it, or choose another base model with --base.",
+        )
 
 
 def hidden_states(model: Any, prompts: Sequence[Sequence[int]]) -> list[Tensor]:

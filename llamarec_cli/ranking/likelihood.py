@@ -25,7 +25,7 @@ from torch import Tensor
 
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.engine import MAX_TITLE_TOKENS, CandidateScorer
-from llamarec_cli.ranking.forward import head_of, position_limit, transformer_of
+from llamarec_cli.ranking.forward import check_vocabulary, head_of, position_limit, transformer_of
 from llamarec_cli.ranking.head import PLAIN, LogitShape, logit_shape
 from llamarec_cli.ranking.prefixes import DEFAULT_BYTES, PrefixCache
 from llamarec_cli.ranking.prompt import render_list
@@ -64,6 +64,7 @@ class LikelihoodEngine(CandidateScorer):
         max_title_tokens: int = MAX_TITLE_TOKENS,
         prefix_bytes: int = DEFAULT_BYTES,
     ) -> None:
+        check_vocabulary(model, tokenizer)
         self._max_title_tokens = max_title_tokens
         self.model, self.text, self.positions = model, Text(tokenizer), position_limit(model)
         self.prefixes: PrefixCache = PrefixCache(transformer_of(model), model.device, prefix_bytes)

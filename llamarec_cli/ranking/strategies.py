@@ -26,7 +26,7 @@ from llamarec_cli.ranking.engine import (
     PromptEncoder,
     RankingEngine,
 )
-from llamarec_cli.ranking.forward import head_of, hidden_states, position_limit
+from llamarec_cli.ranking.forward import check_vocabulary, head_of, hidden_states, position_limit
 from llamarec_cli.ranking.head import logit_shape
 from llamarec_cli.ranking.likelihood import LikelihoodEngine
 from llamarec_cli.ranking.prefixes import DEFAULT_BYTES
@@ -72,6 +72,7 @@ def make_scorer(
         return LikelihoodEngine(
             model, tokenizer, titles, priors, max_title_tokens=max_title_tokens, prefix_bytes=prefix_bytes
         )
+    check_vocabulary(model, tokenizer)
     encoder = PromptEncoder(tokenizer, titles, max_title_tokens, position_limit(model))
     match strategy:
         case Strategy.VERBALIZER:

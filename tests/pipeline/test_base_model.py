@@ -153,3 +153,20 @@ def test_a_part_of_the_weights_counts_as_the_whole_does(context: Context, tmp_pa
     before = need_base_model(context, str(folder))
     save_file({"other": torch.zeros(1)}, parts[-1], metadata={"format": "pt"})
     assert need_base_model(context, str(folder)).digest != before.digest
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/model", "x" * 5000, "a\0b", "nowhere"])
+def test_a_name_that_can_be_no_folder_is_a_sentence(context: Context, name: str) -> None:
+    with pytest.raises(LlamaRecError, match="no base model called"):
+        need_base_model(context, name)
+
+
+def test_a_folder_that_cannot_be_read_is_a_sentence(
+    context: Context, large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: Any, **__: Any) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", forbidden)
+    with pytest.raises(LlamaRecError, match=r"cannot be read \(Permission denied\)"):
+        need_base_model(context, str(large))

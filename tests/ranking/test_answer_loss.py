@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.ranking.adapters import adapter_parameters, add_adapter
 from llamarec_cli.ranking.base_models import load_base_model
 from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine
@@ -119,3 +120,14 @@ def test_ranking_never_makes_full_logits_over_the_prompt(tiny_base_folder: Path,
     with VocabularyRows(model) as watched:
         model(torch.tensor([encoder.encode([1, 2, 3], [4, 5, 6])]))
     assert max(watched.rows) > 100, "the plain path would be noticed"
+
+
+def test_a_tokenizer_that_ends_no_sequence_is_a_sentence(
+    encoder: PromptEncoder, examples: TrainingExamples, tiny_base_folder: Path
+) -> None:
+    encoder.tokenizer.eos_token = None
+    model = load_base_model(tiny_base_folder, CPU).float()
+    prompts = [encode_example(encoder, one) for one in examples.batch(range(1))]
+    with pytest.raises(LlamaRecError, match="no token that ends"):
+        answer_loss(model, encoder, prompts)
+    assert float(answer_loss(model, encoder, prompts, letters_alone=True)) > 0

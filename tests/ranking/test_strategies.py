@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import byte_tokenizer, tiny_llama
+from tiny_models import tiny_model
 
+from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.ranking import strategies
 from llamarec_cli.ranking.engine import PromptEncoder, RankingEngine
 from llamarec_cli.ranking.prompt import render_pointwise_prompt
-from llamarec_cli.ranking.strategies import GenerateLetters, GenerateTitles, Pointwise
+from llamarec_cli.ranking.strategies import GenerateLetters, GenerateTitles, Pointwise, Strategy, make_scorer
 
 TITLES = ["", "Alien", "Brazil", "Heat", "Up"]
 
@@ -89,3 +91,9 @@ def test_a_real_model_writes_as_much_as_it_is_told(encoder: PromptEncoder, monke
     assert asked[0].shape[1] - prompt == 7
     for ranker in (GenerateTitles(model, encoder), GenerateLetters(model, encoder), RankingEngine(model, encoder)):
         assert len(ranker.rank([1, 2], [3, 4])) == 2
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_a_tokenizer_of_another_model_is_a_sentence(strategy: Strategy) -> None:
+    with pytest.raises(LlamaRecError, match="has 256 tokens, and the model only 100"):
+        make_scorer(strategy, tiny_model("llama", vocab_size=100, pad_token_id=0), byte_tokenizer(), TITLES)
