@@ -135,6 +135,9 @@ def ranking_sentence(ranked_by: Sequence[str], first_stage: Retriever, base: str
         **{part: f"a model of sequences ({part})" for part in first_stage.parts},
         **{part: f"a model of titles as {base} read them ({part})" for part in first_stage.reading_parts},
     }
+    if first_stage.parts and list(ranked_by) == [Signal.RETRIEVER]:
+        # An ensemble's own order: of its retrievers, and of counts.
+        ranked_by = [*first_stage.parts, Signal.TOGETHER, Signal.FOLLOWING]
     phrases = [words.get(signal, f"{base}, which reads history and candidates ({signal})") for signal in ranked_by]
     *others, last = phrases
     return f"Ranked by {', '.join(others)}{' and ' if others else ''}{last}."
