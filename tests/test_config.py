@@ -68,7 +68,7 @@ def test_values_that_do_not_fit_are_a_sentence(values: dict[str, object], senten
     [
         ("[training]\nseed = " + "9" * 5000, "is not TOML"),
         ("[training]\nseed = " + "[" * 5000, "lists in lists|is not TOML"),
-        ("#" * (2 << 20), "has more than 1 MB"),
+        ("#" * 8_000_001, "larger than 8,000,000 bytes"),
         ("\ufeff[trainings]\n", "did you mean training"),
     ],
     ids=["a long number", "nested", "large", "a mark of byte order"],
@@ -82,7 +82,7 @@ def test_a_file_of_any_size_and_depth_is_a_sentence(tmp_path: Path, text: str, s
 def test_what_has_no_end_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
-        with pytest.raises(LlamaRecError, match="cannot be read"):
+        with pytest.raises(LlamaRecError, match=r"cannot be read|is a pipe|is a device"):
             read_settings(path, {})
 
 

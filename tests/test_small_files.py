@@ -32,7 +32,7 @@ def test_devices_pipes_and_endless_files_are_refused(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("text", ["[" * 100_000, "a = " + "[" * 100_000, f"a = {'1' * 5000}", "a." * 3 + "b = {"])
 def test_a_configuration_of_any_text_is_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.toml").write_text(text)
-    with pytest.raises(LlamaRecError, match="is not TOML"):
+    with pytest.raises(LlamaRecError, match=r"is not TOML|lists in lists"):
         read_settings(tmp_path / "c.toml", {})
     # In a variable it is text, and the field that it is given to refuses it.
     assert isinstance(read_settings(None, {"LLAMAREC_TRAINING_SEED": text}).tables["training"]["seed"], str)
