@@ -23,8 +23,9 @@ from llamarec_cli.data.splits import Sequences, Split, held_out, training_sequen
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.base_model import need_base_model
 from llamarec_cli.pipeline.context import Context, best_device
+from llamarec_cli.pipeline.retriever_plan import Plan
 from llamarec_cli.pipeline.retrievers import retriever_name
-from llamarec_cli.pipeline.train_retriever import Plan, run_training
+from llamarec_cli.pipeline.train_retriever import run_training
 from llamarec_cli.retrieval.candidates import rank_targets, retrieve
 from llamarec_cli.retrieval.models import RETRIEVERS
 from llamarec_cli.retrieval.scoring import Fitting, Retriever

@@ -16,8 +16,9 @@ from itertools import product
 
 from llamarec_cli.errors import UsageError
 from llamarec_cli.pipeline.context import Context
+from llamarec_cli.pipeline.retriever_plan import Overrides, Plan, make_plan
 from llamarec_cli.pipeline.retrievers import retriever_name
-from llamarec_cli.pipeline.train_retriever import Overrides, Plan, keep_trained, make_plan, run_training
+from llamarec_cli.pipeline.train_retriever import keep_trained, run_training
 from llamarec_cli.retrieval.models import retriever_row
 from llamarec_cli.retrieval.presets import SEARCHED_DROPOUT, SEARCHED_WEIGHT_DECAY, Preset
 from llamarec_cli.retrieval.training import RetrieverState, best_validation

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
-from llamarec_cli.config import resolve_config
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out, training_sequences
-from llamarec_cli.errors import LlamaRecError, UnknownNameError, UsageError
-from llamarec_cli.pipeline.base_model import BaseModel, need_base_model
+from llamarec_cli.errors import UsageError
 from llamarec_cli.pipeline.context import Context, best_device
 from llamarec_cli.pipeline.forecast import announce_members
-from llamarec_cli.pipeline.prepare import need_dataset, warn_of_difference
+from llamarec_cli.pipeline.retriever_plan import Overrides, Plan, default_name, features_told, make_plan
 from llamarec_cli.pipeline.retrievers import (
     DEFAULT_RETRIEVER,
     TrainedRetriever,
@@ -23,50 +21,15 @@ from llamarec_cli.pipeline.retrievers import (
     retriever_name,
 )
 from llamarec_cli.pipeline.title_vectors import raw_vectors
-from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.ranking.base_models import DEFAULT_BASE
 from llamarec_cli.retrieval.item_texts import Source
-from llamarec_cli.retrieval.models import RETRIEVERS, RetrieverRow, retriever_row
-from llamarec_cli.retrieval.presets import MEMBER_MINUTES, Preset, architecture_preset, training_preset
+from llamarec_cli.retrieval.models import RETRIEVERS, retriever_row
+from llamarec_cli.retrieval.presets import MEMBER_MINUTES, Preset
 from llamarec_cli.retrieval.scoring import FittedRetriever, Fitting, Retriever, SequenceModel
-from llamarec_cli.retrieval.textrec import Features
-from llamarec_cli.retrieval.training import RetrieverState, TrainingConfig, Validation, train_retriever
+from llamarec_cli.retrieval.training import RetrieverState, Validation, train_retriever
 from llamarec_cli.snapshots import TrainingState
 from llamarec_cli.store.manifest import Kind
 from llamarec_cli.store.registry import Artefact
-
-Overrides = Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything that is decided before a retriever is made.
-
-    Attributes:
-        dataset: Name of the data set.
-        name: Name of the checkpoint.
-        row: Which retriever.
-        model_config: Its configuration.
-        training: How it is trained, if it is neural.
-        data: The data set.
-        parent: Where the data set came from.
-        base: The language model that reads the items' titles, if one does.
-    """
-
-    dataset: str
-    name: str
-    row: RetrieverRow
-    model_config: Any
-    training: TrainingConfig
-    data: PreparedData
-    parent: Artefact
-    base: BaseModel | None = None
-
-    def states(self, context: Context) -> TrainingStates:
-        """Return where the state of this training is kept."""
-        tables = {self.row.name: asdict(self.model_config), "training": asdict(self.training)}
-        base = {} if self.base is None else {"base": self.base.digest}
-        return TrainingStates(context, self.name, {**tables, "parent": self.parent.manifest.digest, **base})
 
 
 def train(
@@ -102,7 +65,7 @@ def train(
         LlamaRecError: The name is taken, the data set cannot be had or is too small, or training diverged.
         UsageError: The configuration is wrong.
     """
-    name = name or _default_name(dataset, retriever_row(model), overrides or {})
+    name = name or default_name(dataset, retriever_row(model), overrides or {})
     with context.store.making(name, context.say):
         plan = make_plan(
             context,
@@ -118,49 +81,6 @@ def train(
             return _fit(context, plan, preset, base, overrides or {}, max_minutes, replace)
         trained, state = run_training(context, plan, max_minutes=max_minutes)
         return keep_trained(context, plan, trained, state, replace=replace)
-
-
-def _default_name(dataset: str, row: RetrieverRow, overrides: Overrides) -> str:
-    features = _features(overrides)
-    suffix = f"-{features}" if row.reads_titles and features is not Features.LANGUAGE_MODEL else ""
-    return retriever_name(dataset, row.name + suffix)
-
-
-def _features(overrides: Overrides) -> Features:
-    """Return what TextRec is told to read."""
-    told = overrides.get("textrec", {}).get("features", Features.LANGUAGE_MODEL)
-    if told not in list(Features):
-        raise UnknownNameError(str(told), "kind of features", Features)
-    return Features(told)
-
-
-def make_plan(
-    context: Context,
-    dataset: str,
-    *,
-    model: str,
-    name: str,
-    preset: Preset,
-    base: str = DEFAULT_BASE,
-    overrides: Overrides,
-    replace: bool,
-) -> Plan:
-    """Decide everything and refuse what cannot work, before anything is computed. Arguments are those of `train`."""
-    row = retriever_row(model)
-    context.store.refuse_taken(name, Kind.RETRIEVER, replace=replace)
-    model_config = resolve_config(architecture_preset(dataset, row, preset), overrides.get(row.name, {}))
-    training = resolve_config(training_preset(dataset, row, preset), overrides.get("training", {}))
-    data, parent = need_dataset(context, dataset)
-    warn_of_difference(context, dataset, data)
-    if not len(held_out(data, Split.VALIDATION)):
-        raise LlamaRecError(
-            f"No user of {dataset} has three interactions, so nothing can be held out.",
-            "Use a data set with longer sequences.",
-        )
-    reader: BaseModel | None = None
-    if row.reads_titles and Source.LANGUAGE_MODEL in Features(model_config.features).sources:
-        reader = need_base_model(context, base)
-    return Plan(dataset, name, row, model_config, training, data, parent, reader)
 
 
 def run_training(
@@ -243,7 +163,7 @@ def _fit(
         return found.model
 
     if plan.row.blends:
-        reader = base if Source.LANGUAGE_MODEL in _features(overrides).sources else None
+        reader = base if Source.LANGUAGE_MODEL in features_told(overrides).sources else None
         announce_members(context, plan.dataset, plan.data, plan.model_config.retrievers, reader, max_minutes)
     fitting = Fitting(
         training_sequences(plan.data),
@@ -327,7 +247,7 @@ def need_retriever(
     Raises:
         LlamaRecError: It is missing and must not be trained, or is damaged, or belongs to another vocabulary.
     """
-    name = _default_name(dataset, retriever_row(model), overrides)
+    name = default_name(dataset, retriever_row(model), overrides)
     if name not in context.store:
         choice = "" if model == DEFAULT_RETRIEVER else f" --model {model}"
         with context.store.making(name, context.say):

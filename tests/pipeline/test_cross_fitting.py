@@ -14,7 +14,8 @@ from llamarec_cli.pipeline import cross_fitting
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.cross_fitting import CrossFitting
 from llamarec_cli.pipeline.prepare import need_dataset, prepare_dataset
-from llamarec_cli.pipeline.train_retriever import Plan, run_training
+from llamarec_cli.pipeline.retriever_plan import Plan
+from llamarec_cli.pipeline.train_retriever import run_training
 from llamarec_cli.pipeline.train_retriever import train as train_retriever
 from llamarec_cli.pipeline.training_state import TrainingStates
 from llamarec_cli.store.registry import Artefact

@@ -8,9 +8,10 @@ from llamarec_cli.errors import UsageError
 from llamarec_cli.pipeline import search_retriever
 from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.prepare import prepare_dataset
+from llamarec_cli.pipeline.retriever_plan import Plan
 from llamarec_cli.pipeline.retrievers import load_retriever
 from llamarec_cli.pipeline.search_retriever import search
-from llamarec_cli.pipeline.train_retriever import Plan, run_training
+from llamarec_cli.pipeline.train_retriever import run_training
 
 OVERRIDES = {
     "lrurec": {"width": 8, "blocks": 1, "max_length": 12},
