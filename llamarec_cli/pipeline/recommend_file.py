@@ -23,6 +23,7 @@ from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
 from llamarec_cli.failures import file_failures
 from llamarec_cli.outputs import PARTIAL, need_output
 from llamarec_cli.pipeline.context import Context
+from llamarec_cli.pipeline.finished_lists import check_recipe, remember_recipe
 from llamarec_cli.pipeline.list_files import finish, lines_of
 from llamarec_cli.pipeline.recommender import Recommender
 from llamarec_cli.pipeline.unfinished_lists import Summary, begin, go_on, held, holds_records
@@ -77,20 +78,27 @@ def recommend_file(
             raise UsageError(f"{output} is the input as well.", "Give another --output.")
     if resume and output.exists() and not partial.exists():
         summary = _complete(output, source)
+        check_recipe(context, output, _recipe(load(), source, top))
         context.say(f"{output} is complete, a record for each of the input; --replace makes it anew.")
         return summary
     _check_output(output, partial, resume=resume, replace=replace)
     recommender = _loaded(load, top)
     with file_failures(partial, "Make room or give another --output, then --resume."):
-        recipe = {"input": None if source == STANDARD else sha256_of(source), **recommender.recipe(top)}
+        recipe = _recipe(recommender, source, top)
         with held(partial, output) as kept:
             done = go_on(kept, partial, recipe, source) if resume else begin(kept, recipe)
             with partial.open("a", encoding="utf-8") as stream:
                 summary = _run(context, recommender, source, stream, top, done)
                 stream.flush()
                 os.fsync(stream.fileno())
+            remember_recipe(context, output, recipe)
             finish(partial, output)
     return summary
+
+
+def _recipe(recommender: Recommender, source: Path, top: int | None) -> dict[str, Any]:
+    """Return all that decides about the lists of a file."""
+    return {"input": None if source == STANDARD else sha256_of(source), **recommender.recipe(top)}
 
 
 def _loaded(load: Callable[[], Recommender], top: int | None) -> Recommender:

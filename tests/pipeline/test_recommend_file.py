@@ -57,6 +57,11 @@ class Fake:
         return Recommendations("fake", "fake/ranker", ["retriever"], history, [], items)
 
 
+def files_in(folder: Path) -> list[str]:
+    """What lies beside the home."""
+    return sorted(path.name for path in folder.iterdir() if path.name != "home")
+
+
 def run(context: Context, source: Path, output: Path, recommender: Any = None, **options: Any) -> Any:
     return recommend_file(context, lambda: recommender or Fake(), source, output, **options)
 
@@ -125,7 +130,7 @@ def test_what_was_begun_with_other_options_is_not_gone_on_with(context: Context,
         run(context, source, output, resume=True, top=4)
     assert (tmp_path / "recs.jsonl.partial").read_bytes() == begun
     assert run(context, source, output, resume=True, top=3).users == 30
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["recs.jsonl", "users.jsonl"]
+    assert files_in(tmp_path) == ["recs.jsonl", "users.jsonl"]
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
@@ -138,6 +143,23 @@ def test_resuming_what_is_complete_does_nothing_and_counts_it(context: Context, 
     summary = run(context, source, output, again, resume=True)
     assert (summary.users, summary.errors, again.calls) == (3, 2, 0)
     assert output.read_bytes() == before
+
+
+def test_what_is_complete_but_of_other_users_or_options_is_refused(context: Context, tmp_path: Path) -> None:
+    source, output = tmp_path / "users.jsonl", tmp_path / "recs.jsonl"
+    source.write_text('["a"]\n["b"]\n')
+    run(context, source, output, top=3)
+    before = output.read_bytes()
+    with pytest.raises(LlamaRecError, match="other options"):
+        run(context, source, output, resume=True, top=4)
+    # As many lines as before, of other users.
+    source.write_text('["c"]\n["d"]\n')
+    with pytest.raises(LlamaRecError, match="made of another input"):
+        run(context, source, output, resume=True, top=3)
+    assert output.read_bytes() == before
+    moved = output.rename(tmp_path / "moved.jsonl")
+    with pytest.raises(LlamaRecError, match="nothing tells"):
+        run(context, source, moved, resume=True, top=3)
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
@@ -187,7 +209,7 @@ def test_killed_between_its_last_two_steps_it_is_resumed(context: Context, tmp_p
     again = Fake()
     assert run(context, source, output, again, resume=True).users == 30
     assert (again.calls, output.read_bytes()) == (0, before)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [output.name, "users.jsonl"]
+    assert files_in(tmp_path) == [output.name, "users.jsonl"]
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
@@ -207,7 +229,7 @@ def test_killed_before_any_step_it_is_resumed_and_nothing_is_left(
         # Resumed, or made as if nothing had been there if nothing was.
         assert run(context, source, output, resume=True).users == 3
         assert output.read_bytes() == whole
-        assert sorted(path.name for path in tmp_path.iterdir()) == [output.name, "users.jsonl"]
+        assert files_in(tmp_path) == [output.name, "users.jsonl"]
         if not killed:
             break
     assert step > 5
