@@ -52,7 +52,7 @@ class Context:
             if one.manifest.kind is not Kind.EVALUATION and one.manifest.parents.get(name, digest) != digest
         ]
         if stale:
-            self.warn(f"{', '.join(stale)} were made from another {name}, and must be trained again to be used.")
+            self.warn(f"Made from another {name}, and to be trained again: {', '.join(stale)}.")
 
     def take_step(self, missing: str, step: str) -> None:
         """Say that a missing step is taken, or refuse.
