@@ -9,7 +9,12 @@ from command_lines import COMMANDS, check, llamarec_calls
 
 from llamarec_cli.config import read_settings
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+TEXTS = {
+    path: path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", ROOT / "llamarec_cli" / "evaluation" / "RESULTS.md")
+}
+README = "\n".join(TEXTS.values())
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 CALLS = [call for language, text in BLOCKS if language == "sh" for call in llamarec_calls(text)]
 CALLS += [
@@ -41,17 +46,23 @@ def test_the_python_is_python() -> None:
         ast.parse(text)
 
 
-def test_links_inside_the_project_lead_somewhere() -> None:
-    headings = {
+def headings_of(text: str) -> set[str]:
+    return {
         re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).strip().replace(" ", "-")
-        for line in README.splitlines()
+        for line in text.splitlines()
         if line.startswith("#")
     }
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        if target.startswith("#"):
-            assert target[1:] in headings, target
-        elif "://" not in target:
-            assert (Path(__file__).parents[1] / target).is_file(), target
+
+
+def test_links_inside_the_project_lead_somewhere() -> None:
+    for path, text in TEXTS.items():
+        for target in re.findall(r"\]\(([^)]+)\)", text):
+            if "://" in target:
+                continue
+            file, _, heading = target.partition("#")
+            led = (path.parent / file).resolve() if file else path
+            assert led.is_file(), target
+            assert not heading or heading in headings_of(TEXTS[led]), target
 
 
 def test_every_dependency_is_named_and_justified() -> None:
