@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from llamarec_cli.artefacts.contents import wrong_contents
+from llamarec_cli.artefacts.context import Context
 from llamarec_cli.data.histories import History
 from llamarec_cli.errors import HistoryError
-from llamarec_cli.pipeline.contents import wrong_contents
-from llamarec_cli.pipeline.context import Context
-from llamarec_cli.pipeline.recommendations import Recommendation, Recommendations
-from llamarec_cli.pipeline.recommender import Recommender
+from llamarec_cli.pipeline.recommend.recommendations import Recommendation, Recommendations
+from llamarec_cli.pipeline.recommend.recommender import Recommender
 from llamarec_cli.store.home import default_home
 from llamarec_cli.store.registry import Store
 

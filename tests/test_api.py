@@ -7,12 +7,12 @@ import pytest
 
 import llamarec_cli.api
 from llamarec_cli import LlamaRec
+from llamarec_cli.artefacts.context import Context
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.prepare import prepare_dataset
-from llamarec_cli.pipeline.recommender import Recommender
-from llamarec_cli.pipeline.train_ranker import train as train_ranker
-from llamarec_cli.pipeline.train_retriever import train as train_retriever
+from llamarec_cli.pipeline.recommend.recommender import Recommender
+from llamarec_cli.pipeline.train.ranker import train as train_ranker
+from llamarec_cli.pipeline.train.retriever import train as train_retriever
 from llamarec_cli.store.registry import Store
 
 OVERRIDES = {

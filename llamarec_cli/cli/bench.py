@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llamarec_cli.cli import console, names
+from llamarec_cli.cli import complete, console
 from llamarec_cli.cli.options import PrecisionOption
 from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.errors import UsageError
@@ -16,7 +16,7 @@ from llamarec_cli.numbers import whole_numbers
 from llamarec_cli.outputs import need_output, written_whole
 
 if TYPE_CHECKING:
-    from llamarec_cli.pipeline.machine import Machine
+    from llamarec_cli.pipeline.bench.machine import Machine
 
 app = typer.Typer(help="Measure time and memory.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -48,7 +48,8 @@ llamarec bench throughput --precision fp32 --no-official --json"""
 @app.command("latency", epilog=_LATENCY_EPILOG)
 def _latency(
     base: Annotated[
-        str, typer.Option(help="Base model: a known name, a folder, or OWNER/MODEL.", autocompletion=names.base_models)
+        str,
+        typer.Option(help="Base model: a known name, a folder, or OWNER/MODEL.", autocompletion=complete.base_models),
     ] = "smollm2-135m",
     architecture: Annotated[
         str | None, typer.Option(help="smollm2-135m, tinyllama-1.1b or llama-2-7b, with random weights.")
@@ -67,8 +68,8 @@ def _latency(
     20 items of history, 20 candidates, made-up titles. Generation runs to its limit, all titles together.
     """
     from llamarec_cli.evaluation.latency import check_plotting, describe_latency, plot_latency
-    from llamarec_cli.pipeline.bench_latency import bench_latency
-    from llamarec_cli.ranking.inference import parse_precision
+    from llamarec_cli.language_model.inference import parse_precision
+    from llamarec_cli.pipeline.bench.latency import bench_latency
 
     if plot is not None and plot.suffix not in (".png", ".svg"):
         raise UsageError(f"{plot} must end in .png or .svg.", "Change --plot.")
@@ -115,10 +116,10 @@ def _latency(
 @app.command("retriever", epilog=_RETRIEVER_EPILOG)
 def _retriever(
     dataset: Annotated[
-        str, typer.Option(help="Name of the data set whose batches are used.", autocompletion=names.datasets)
+        str, typer.Option(help="Name of the data set whose batches are used.", autocompletion=complete.datasets)
     ] = "ml-100k-1998",
     model: Annotated[
-        str, typer.Option(help="lrurec, sasrec, bert4rec or narm.", autocompletion=names.retriever_models)
+        str, typer.Option(help="lrurec, sasrec, bert4rec or narm.", autocompletion=complete.retriever_models)
     ] = "lrurec",
     steps: Annotated[int, typer.Option(min=1, help="Training steps to time.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -127,7 +128,7 @@ def _retriever(
 
     The rate of the machine's matrix products stands beside them, so that figures of different machines compare.
     """
-    from llamarec_cli.pipeline.bench_retriever import bench_retriever
+    from llamarec_cli.pipeline.bench.retriever import bench_retriever
 
     with pipeline_context() as context:
         result = bench_retriever(context, dataset, model=model, steps=steps)
@@ -148,10 +149,11 @@ def _retriever(
 @app.command("throughput", epilog=_THROUGHPUT_EPILOG)
 def _throughput(
     dataset: Annotated[
-        str, typer.Option(help="Name of the data set whose prompts are ranked.", autocompletion=names.datasets)
+        str, typer.Option(help="Name of the data set whose prompts are ranked.", autocompletion=complete.datasets)
     ] = "ml-100k-1998",
     base: Annotated[
-        str, typer.Option(help="Base model: a known name, a folder, or OWNER/MODEL.", autocompletion=names.base_models)
+        str,
+        typer.Option(help="Base model: a known name, a folder, or OWNER/MODEL.", autocompletion=complete.base_models),
     ] = "smollm2-135m",
     precision: PrecisionOption = None,
     users: Annotated[int, typer.Option(min=1, help="Prompts of a round.")] = 16,
@@ -164,8 +166,8 @@ def _throughput(
     The official way pads batches of 16 in float32 and computes the logits of the whole vocabulary at all positions.
     The aims are those of two cores with bfloat16 instructions.
     """
-    from llamarec_cli.pipeline.bench_throughput import bench_throughput
-    from llamarec_cli.ranking.inference import parse_precision
+    from llamarec_cli.language_model.inference import parse_precision
+    from llamarec_cli.pipeline.bench.throughput import bench_throughput
 
     computed_in = parse_precision(precision)
     with pipeline_context() as context:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llamarec_cli.cli import console, names
+from llamarec_cli.cli import complete, console
 from llamarec_cli.cli.options import PrecisionOption, StrategyOption
 from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.errors import UsageError
@@ -16,8 +16,8 @@ from llamarec_cli.outputs import need_output, written_whole
 
 if TYPE_CHECKING:
     from llamarec_cli.evaluation.tables import MetricTable
-    from llamarec_cli.pipeline.ablation import Ablation
-    from llamarec_cli.pipeline.evaluate import Comparison, Evaluation
+    from llamarec_cli.pipeline.evaluate.ablation import Ablation
+    from llamarec_cli.pipeline.evaluate.evaluation import Comparison, Evaluation
 
 _REMEDY = "change --output"
 
@@ -36,9 +36,10 @@ def register(app: typer.Typer) -> None:
 
 
 def _evaluate(
-    dataset: Annotated[str, typer.Option(help="Name of the data set.", autocompletion=names.datasets)],
+    dataset: Annotated[str, typer.Option(help="Name of the data set.", autocompletion=complete.datasets)],
     ranker: Annotated[
-        str | None, typer.Option(help="Checkpoint; DATASET/smollm2-135m if there is one.", autocompletion=names.rankers)
+        str | None,
+        typer.Option(help="Checkpoint; DATASET/smollm2-135m if there is one.", autocompletion=complete.rankers),
     ] = None,
     compare: Annotated[list[str] | None, typer.Option(help="A model to compare; give the option twice.")] = None,
     output: Annotated[
@@ -68,7 +69,7 @@ def _evaluate(
             f"llamarec evaluate --dataset {dataset} --strategy pointwise",
         )
     from llamarec_cli.evaluation.tables import TableFormat, write_tables
-    from llamarec_cli.pipeline.evaluate import evaluate
+    from llamarec_cli.pipeline.evaluate.evaluation import evaluate
 
     if compare and len(compare) != 2:
         raise UsageError(
@@ -117,9 +118,9 @@ def _evaluate(
 def _evaluate_strategy(
     dataset: str, strategy: str, ranker: str | None, sample: int, precision: str | None, as_json: bool
 ) -> None:
-    from llamarec_cli.pipeline.evaluate_strategy import evaluate_strategy
-    from llamarec_cli.ranking.inference import parse_precision
-    from llamarec_cli.ranking.strategies import parse_strategy
+    from llamarec_cli.language_model.inference import parse_precision
+    from llamarec_cli.pipeline.evaluate.strategy import evaluate_strategy
+    from llamarec_cli.strategies.registry import parse_strategy
 
     way, computed_in = parse_strategy(strategy), parse_precision(precision)
     with pipeline_context() as context:

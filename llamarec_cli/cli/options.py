@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from llamarec_cli.cli import names
+from llamarec_cli.cli import complete
 
 StrategyOption = Annotated[
     str | None,
@@ -14,7 +14,7 @@ StrategyOption = Annotated[
         "--strategy",
         help="Read the language model, alone, in another way: verbalizer, likelihood, generate-titles, "
         "generate-letters or pointwise.",
-        autocompletion=names.ways_to_rank,
+        autocompletion=complete.ways_to_rank,
     ),
 ]
 PrecisionOption = Annotated[
@@ -22,6 +22,6 @@ PrecisionOption = Annotated[
     typer.Option(
         "--precision",
         help="What the language model computes in: bf16, fp16, fp32 or nf4; by default what the device is best at.",
-        autocompletion=names.precisions,
+        autocompletion=complete.precisions,
     ),
 ]

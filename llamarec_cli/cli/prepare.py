@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llamarec_cli.cli import console, names
+from llamarec_cli.cli import complete, console
 from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.errors import UsageError
 
@@ -33,7 +33,7 @@ def _prepare(
         str,
         typer.Argument(
             help="ml-100k, beauty, games, ml-100k-1998, or a name for a data set of your own.",
-            autocompletion=names.datasets,
+            autocompletion=complete.datasets,
         ),
     ],
     source: Annotated[

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llamarec_cli.cli import console, names
+from llamarec_cli.cli import complete, console
 from llamarec_cli.cli.options import PrecisionOption, StrategyOption
 from llamarec_cli.cli.session import pipeline_context, read_text
 from llamarec_cli.data.histories import parse_history
 from llamarec_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from llamarec_cli.pipeline.recommendations import Recommendations
-    from llamarec_cli.pipeline.unfinished_lists import Summary
+    from llamarec_cli.pipeline.recommend.recommendations import Recommendations
+    from llamarec_cli.pipeline.recommend.unfinished import Summary
 
 _EPILOG = """Examples:
 
@@ -50,11 +50,13 @@ def _recommend(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Data set of the history; ml-100k-1998, the starter's, by default.", autocompletion=names.datasets
+            help="Data set of the history; ml-100k-1998, the starter's, by default.",
+            autocompletion=complete.datasets,
         ),
     ] = None,
     ranker: Annotated[
-        str | None, typer.Option(help="Checkpoint; DATASET/smollm2-135m by default.", autocompletion=names.rankers)
+        str | None,
+        typer.Option(help="Checkpoint; DATASET/smollm2-135m by default.", autocompletion=complete.rankers),
     ] = None,
     top: Annotated[int | None, typer.Option(help="Length of the list; 10 by default.", show_default=False)] = None,
     k: Annotated[
@@ -82,11 +84,11 @@ def _recommend(
     # Before torch is loaded, which takes seconds.
     entries = [] if history is None else parse_history(*read_text(history))
 
-    from llamarec_cli.pipeline.recommend import recommend
-    from llamarec_cli.pipeline.recommend_file import recommend_file
-    from llamarec_cli.pipeline.recommender import Recommender
-    from llamarec_cli.ranking.inference import parse_precision
-    from llamarec_cli.ranking.strategies import parse_strategy
+    from llamarec_cli.language_model.inference import parse_precision
+    from llamarec_cli.pipeline.recommend.file import recommend_file
+    from llamarec_cli.pipeline.recommend.recommender import Recommender
+    from llamarec_cli.pipeline.recommend.single import recommend
+    from llamarec_cli.strategies.registry import parse_strategy
 
     asked: dict[str, Any] = {
         "dataset": dataset,

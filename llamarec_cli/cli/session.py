@@ -14,7 +14,7 @@ from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.small_files import MOST_BYTES, read_small
 
 if TYPE_CHECKING:
-    from llamarec_cli.pipeline.context import Context
+    from llamarec_cli.artefacts.context import Context
     from llamarec_cli.store.registry import Artefact, Store
 
 
@@ -29,8 +29,8 @@ def pipeline_context(
         sources: Where each setting came from that is not a default.
         speaks: Whether anything is shown; not so in processes that only help another one.
     """
-    from llamarec_cli.pipeline.contents import wrong_contents
-    from llamarec_cli.pipeline.context import Context
+    from llamarec_cli.artefacts.contents import wrong_contents
+    from llamarec_cli.artefacts.context import Context
 
     command = shlex.join(["llamarec", *sys.argv[1:]])
     if not speaks:

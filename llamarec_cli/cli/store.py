@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from llamarec_cli.cli import console, names
+from llamarec_cli.cli import complete, console
 from llamarec_cli.cli.session import open_store
 from llamarec_cli.errors import LlamaRecError
 
@@ -19,10 +19,11 @@ _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")]
 _Names = Annotated[
-    list[str] | None, typer.Argument(help="Names of artefacts; all of them by default.", autocompletion=names.artefacts)
+    list[str] | None,
+    typer.Argument(help="Names of artefacts; all of them by default.", autocompletion=complete.artefacts),
 ]
 _Name = Annotated[
-    str, typer.Argument(help="Name of an artefact, such as games/lrurec.", autocompletion=names.artefacts)
+    str, typer.Argument(help="Name of an artefact, such as games/lrurec.", autocompletion=complete.artefacts)
 ]
 
 
@@ -93,7 +94,7 @@ def _path(name: _Name) -> None:
 @app.command("verify", epilog="Examples:\n\nllamarec store verify\n\nllamarec store verify games/lrurec")
 def _verify(names: _Names = None, as_json: _Json = False) -> None:
     """Recompute every digest of some artefacts, or of all, read what they hold, and name what is damaged."""
-    from llamarec_cli.pipeline.verify import verify
+    from llamarec_cli.artefacts.verify import verify
 
     store = open_store()
     for name in names or []:
@@ -119,7 +120,8 @@ def _verify(names: _Names = None, as_json: _Json = False) -> None:
 )
 def _remove(
     names: Annotated[
-        list[str], typer.Argument(help="Names of artefacts, such as games/lrurec.", autocompletion=names.artefacts)
+        list[str],
+        typer.Argument(help="Names of artefacts, such as games/lrurec.", autocompletion=complete.artefacts),
     ],
     yes: _Yes = False,
     dry_run: _DryRun = False,
@@ -143,7 +145,7 @@ def _remove(
 @app.command("prune", epilog="Examples:\n\nllamarec store prune --dry-run\n\nllamarec store prune --yes")
 def _prune(yes: _Yes = False, dry_run: _DryRun = False) -> None:
     """Remove what can be had again: raw downloads, states of interrupted trainings, evaluations of rankers gone."""
-    from llamarec_cli.pipeline.downloads import known_downloads
+    from llamarec_cli.artefacts.downloads import known_downloads
     from llamarec_cli.store.dispensable import dispensable
 
     store = open_store()

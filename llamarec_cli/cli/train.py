@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llamarec_cli.cli import console, names
+from llamarec_cli.cli import complete, console
 from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.config import read_settings
 from llamarec_cli.errors import UnknownNameError, UsageError
@@ -20,7 +20,7 @@ app = typer.Typer(help="Train one of the two stages.", no_args_is_help=True, ric
 _Dataset = Annotated[
     str,
     typer.Option(
-        "--dataset", help="Name of the data set; prepared first if it is missing.", autocompletion=names.datasets
+        "--dataset", help="Name of the data set; prepared first if it is missing.", autocompletion=complete.datasets
     ),
 ]
 _Name = Annotated[str | None, typer.Option("--name", help="Name of the checkpoint, as in games/lrurec-2.")]
@@ -56,18 +56,19 @@ def _retriever(
         str,
         typer.Option(
             help="lrurec, sasrec, bert4rec, narm, textrec (reads titles), popularity or ensemble.",
-            autocompletion=names.retriever_models,
+            autocompletion=complete.retriever_models,
         ),
     ] = "lrurec",
     preset: Annotated[str, typer.Option(help="tuned, the best found, or paper, the paper's recipe.")] = "tuned",
     base: Annotated[
-        str, typer.Option(help="Language model that reads the titles for textrec.", autocompletion=names.base_models)
+        str,
+        typer.Option(help="Language model that reads the titles for textrec.", autocompletion=complete.base_models),
     ] = "smollm2-135m",
     features: Annotated[
         str | None,
         typer.Option(
             help="What textrec knows of a title: language-model, or as a control tfidf, both or random.",
-            autocompletion=names.features,
+            autocompletion=complete.features,
         ),
     ] = None,
     search: Annotated[
@@ -87,8 +88,8 @@ def _retriever(
     gives up hopeless configurations early and trains the best one to its end; started again, it goes on.
     """
     from llamarec_cli.evaluation.paper import TABLE_1
-    from llamarec_cli.pipeline.search_retriever import search as search_grid
-    from llamarec_cli.pipeline.train_retriever import train
+    from llamarec_cli.pipeline.train.retriever import train
+    from llamarec_cli.pipeline.train.retriever_search import search as search_grid
     from llamarec_cli.retrieval.presets import Preset
 
     if preset not in list(Preset):
@@ -146,14 +147,14 @@ def _ranker(
         str,
         typer.Option(
             help="Base model: smollm2-135m, a folder, or OWNER/MODEL of the Hugging Face Hub.",
-            autocompletion=names.base_models,
+            autocompletion=complete.base_models,
         ),
     ] = "smollm2-135m",
     retriever: Annotated[
         str | None,
         typer.Option(
             help="Checkpoint of the first stage; DATASET/ensemble by default, trained if it is missing.",
-            autocompletion=names.retrievers,
+            autocompletion=complete.retrievers,
         ),
     ] = None,
     strategy: Annotated[
@@ -161,7 +162,7 @@ def _ranker(
         typer.Option(
             help="How a language model reads the candidates: verbalizer, which trains an adapter; likelihood, which "
             "needs none; or signals, not at all. By default signals on a CPU, verbalizer on CUDA.",
-            autocompletion=names.strategies,
+            autocompletion=complete.strategies,
         ),
     ] = None,
     signals: Annotated[
@@ -216,8 +217,8 @@ def _ranker(
 
     On several GPUs: accelerate launch --multi_gpu -m llamarec_cli train ranker, with the same options.
     """
-    from llamarec_cli.pipeline.launch import joined_processes
-    from llamarec_cli.pipeline.train_ranker import train
+    from llamarec_cli.pipeline.train.launch import joined_processes
+    from llamarec_cli.pipeline.train.ranker import train
 
     trains = {
         "preset": preset,

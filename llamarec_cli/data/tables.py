@@ -12,7 +12,6 @@ from pathlib import Path
 import polars as pl
 
 from llamarec_cli.data.columns import MISSING, Role
-from llamarec_cli.data.moments import MICROSECONDS, read_moments
 from llamarec_cli.data.raw_ids import (
     TOO_LARGE,
     are_floats,
@@ -26,6 +25,7 @@ from llamarec_cli.data.readers import RawLog
 from llamarec_cli.data.separated import FAULT, ROW
 from llamarec_cli.data.table_files import Table, TableForm, as_sentences
 from llamarec_cli.data.table_titles import TableTitles, read_titles
+from llamarec_cli.data.timestamps import MICROSECONDS, read_moments
 from llamarec_cli.errors import LlamaRecError, UsageError
 
 _SHOWN_BAD_ROWS = 5

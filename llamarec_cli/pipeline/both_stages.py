@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from llamarec_cli.artefacts.context import Context
+from llamarec_cli.artefacts.rankers import TrainedRanker, load_ranker, ranker_name
+from llamarec_cli.artefacts.retrievers import TrainedRetriever, load_retriever
 from llamarec_cli.data.catalogue import catalogue_row
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.pipeline.context import Context
+from llamarec_cli.language_model.inference import Precision
 from llamarec_cli.pipeline.prepare import need_dataset
-from llamarec_cli.pipeline.rankers import TrainedRanker, load_ranker, ranker_name
-from llamarec_cli.pipeline.retrievers import TrainedRetriever, load_retriever
 from llamarec_cli.pipeline.starter import install_starter, is_starter
-from llamarec_cli.ranking.inference import Precision
 from llamarec_cli.store.manifest import Kind
 
 

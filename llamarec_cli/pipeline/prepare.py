@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from llamarec_cli.artefacts.contents import check_prepared, reading
+from llamarec_cli.artefacts.context import Context
+from llamarec_cli.artefacts.downloads import folder_of, forget_source
 from llamarec_cli.data.catalogue import (
     CATALOGUE,
     CatalogueRow,
@@ -19,9 +22,6 @@ from llamarec_cli.data.encodings import UnreadableError
 from llamarec_cli.data.readers import RawLog, read_raw_log
 from llamarec_cli.data.tables import ImportReport, TableOptions, read_tables
 from llamarec_cli.errors import HomeError, LlamaRecError, UsageError
-from llamarec_cli.pipeline.contents import check_prepared, reading
-from llamarec_cli.pipeline.context import Context
-from llamarec_cli.pipeline.downloads import folder_of, forget_source
 from llamarec_cli.store.downloads import fetch_url, fetch_wheel
 from llamarec_cli.store.manifest import Kind, Manifest, sha256_of
 from llamarec_cli.store.registry import Artefact

@@ -9,11 +9,11 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from llamarec_cli.artefacts.context import Context
+from llamarec_cli.artefacts.rankers import ranker_name
+from llamarec_cli.artefacts.retrievers import DEFAULT_FIRST_STAGE, check_vocabulary, retriever_name
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.pipeline.context import Context
-from llamarec_cli.pipeline.rankers import ranker_name
-from llamarec_cli.pipeline.retrievers import DEFAULT_FIRST_STAGE, check_vocabulary, retriever_name
 from llamarec_cli.store.manifest import read_manifest
 from llamarec_cli.store.registry import Artefact
 

@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from llamarec_cli.data.splits import Sequences
-from llamarec_cli.ranking.prompt import MAX_HISTORY
+
+# The paper reads at most so many items of a history: the most recent ones.
+MAX_HISTORY = 20
 
 
 @dataclass(frozen=True)

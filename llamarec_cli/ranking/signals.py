@@ -19,8 +19,8 @@ import numpy.typing as npt
 import torch
 
 from llamarec_cli.data.splits import Sequences
-from llamarec_cli.ranking.engine import CandidateScorer
 from llamarec_cli.ranking.examples import RankingExample
+from llamarec_cli.ranking.scorer import CandidateScorer
 from llamarec_cli.retrieval.candidates import Candidates
 from llamarec_cli.retrieval.neighbours import ItemCounts
 

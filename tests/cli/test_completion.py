@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from llamarec_cli.cli import names
+from llamarec_cli.artefacts.rankers import NO_MODEL
+from llamarec_cli.cli import complete
 from llamarec_cli.cli.app import app
 from llamarec_cli.data.catalogue import CATALOGUE
-from llamarec_cli.pipeline.rankers import NO_MODEL
-from llamarec_cli.ranking.base_models import BASE_MODELS
+from llamarec_cli.language_model.base_models import BASE_MODELS
 from llamarec_cli.ranking.signals import LANGUAGE_MODEL
 from llamarec_cli.retrieval.models import RETRIEVERS
 from llamarec_cli.retrieval.textrec import Features
@@ -31,11 +31,11 @@ def test_the_scripts_are_what_the_command_prints(shell: str) -> None:
 
 
 def test_lists_that_are_written_down_twice_agree() -> None:
-    assert set(names.retriever_models("")) == set(RETRIEVERS)
-    assert set(names.strategies("")) == {NO_MODEL, *LANGUAGE_MODEL}
-    assert set(names.features("")) == set(Features)
-    assert set(names.base_models("smol")) == set(BASE_MODELS)
-    assert set(names.datasets("")) >= set(CATALOGUE)
+    assert set(complete.retriever_models("")) == set(RETRIEVERS)
+    assert set(complete.strategies("")) == {NO_MODEL, *LANGUAGE_MODEL}
+    assert set(complete.features("")) == set(Features)
+    assert set(complete.base_models("smol")) == set(BASE_MODELS)
+    assert set(complete.datasets("")) >= set(CATALOGUE)
 
 
 def make(store: Store, name: str, kind: Kind) -> None:
@@ -108,4 +108,4 @@ def test_real_shells_complete(environment: dict[str, str], shell: str, typed: li
 def test_a_store_that_cannot_be_read_completes_to_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LLAMAREC_HOME", str(tmp_path / "file" / "home"))
-    assert names.artefacts("") == []
+    assert complete.artefacts("") == []

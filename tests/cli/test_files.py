@@ -198,8 +198,8 @@ def limited(work: Callable[[], Any]) -> str:
 
 
 def test_a_limit_of_file_size_is_the_same_sentence_whoever_wrote(store: Store, tmp_path: Path) -> None:
-    from llamarec_cli.pipeline.context import Context
-    from llamarec_cli.pipeline.training_state import TrainingStates
+    from llamarec_cli.artefacts.context import Context
+    from llamarec_cli.artefacts.training_state import TrainingStates
     from llamarec_cli.store.archive import export_archive, import_archive, lineage
 
     def staged(name: str) -> None:

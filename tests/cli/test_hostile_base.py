@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import byte_tokenizer, tiny_llama
+from fakes import byte_tokenizer, tiny_llama
 
 
 @pytest.mark.parametrize("terminal", [True, False])

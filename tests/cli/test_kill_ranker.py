@@ -42,7 +42,7 @@ learning_rate = 1e-2
 KILLED = """
 import os, signal, sys
 from llamarec_cli.cli.app import main
-from llamarec_cli.pipeline.training_state import TrainingStates
+from llamarec_cli.artefacts.training_state import TrainingStates
 
 name, validations, when = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 del sys.argv[1:4]

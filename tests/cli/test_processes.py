@@ -40,7 +40,7 @@ curriculum_examples = 6
 IN_FLOAT32 = """
 import torch
 from llamarec_cli.cli.app import main
-from llamarec_cli.ranking import base_models
+from llamarec_cli.language_model import base_models
 base_models.compute_dtype = lambda device: torch.float32
 main()
 """
@@ -66,9 +66,9 @@ def run(arguments: tuple[str, ...], variables: dict[str, str]) -> str:
 def test_two_processes_make_the_adapter_that_one_makes(
     raw_folder: Path, tiny_base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llamarec_cli.ranking.base_models.compute_dtype", lambda _: torch.float32)
+    monkeypatch.setattr("llamarec_cli.language_model.base_models.compute_dtype", lambda _: torch.float32)
     # Should the other process fail, this one is not to wait for it forever.
-    monkeypatch.setattr("llamarec_cli.pipeline.launch._PATIENCE", timedelta(minutes=3))
+    monkeypatch.setattr("llamarec_cli.pipeline.train.launch._PATIENCE", timedelta(minutes=3))
     (tmp_path / "c.toml").write_text(CONFIG)
     alone, together = tmp_path / "alone", tmp_path / "together"
     run(("prepare", "ml-100k", "--source", str(raw_folder)), {"LLAMAREC_HOME": str(alone)})

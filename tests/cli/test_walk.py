@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import write_ring
+from fakes import write_ring
 from typer.testing import CliRunner
 
 from llamarec_cli.cli.app import app

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from conftest import shared_data
+from fakes import shared_data
 
 from llamarec_cli.data.catalogue import CATALOGUE
 from llamarec_cli.data.dataset import PreparedData, k_core, load_prepared, prepare, save_prepared

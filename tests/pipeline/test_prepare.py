@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from conftest import shared_data, write_ring
+from fakes import shared_data, write_ring
 
+from llamarec_cli.artefacts.context import Context
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.prepare import prepare_dataset
 from llamarec_cli.store.registry import Store
 

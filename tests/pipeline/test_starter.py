@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from llamarec_cli.artefacts.context import Context
+from llamarec_cli.artefacts.rankers import NO_MODEL
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.pipeline.context import Context
 from llamarec_cli.pipeline.prepare import prepare_dataset
-from llamarec_cli.pipeline.rankers import NO_MODEL
-from llamarec_cli.pipeline.recommend import recommend
+from llamarec_cli.pipeline.recommend.single import recommend
 from llamarec_cli.pipeline.starter import STARTER_DATASET, install_starter
 from llamarec_cli.ranking.fusion import FusionGroups
 from llamarec_cli.retrieval.models import build

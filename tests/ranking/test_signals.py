@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from llamarec_cli.data.splits import Sequences
-from llamarec_cli.ranking.engine import CandidateScorer
 from llamarec_cli.ranking.examples import RankingExample
+from llamarec_cli.ranking.scorer import CandidateScorer
 from llamarec_cli.ranking.signals import Signal, SignalSource, TitleLikeness
 from llamarec_cli.retrieval.candidates import Candidates
 from llamarec_cli.retrieval.neighbours import CountsConfig, ItemCounts

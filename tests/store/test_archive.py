@@ -1,20 +1,14 @@
-import io
 import tarfile
 from pathlib import Path
 
 import pytest
 import zstandard
+from archives import evil, make, member
 
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.store.archive import export_archive, import_archive, lineage
-from llamarec_cli.store.manifest import Kind, Manifest, read_manifest
+from llamarec_cli.store.manifest import Kind, read_manifest
 from llamarec_cli.store.registry import Artefact, Store
-
-
-def make(store: Store, name: str, kind: Kind, parents: tuple[str, ...] = (), content: bytes = b"tensors") -> None:
-    digests = {parent: store.open(parent).manifest.digest for parent in parents}
-    with store.stage(Manifest(name, kind, config={}, parents=digests, metrics={}, command="test")) as folder:
-        (folder / "model.safetensors").write_bytes(content)
 
 
 @pytest.fixture
@@ -66,22 +60,6 @@ def test_a_file_that_is_there_is_not_overwritten(full: Store, tmp_path: Path) ->
         export_archive(lineage(full, "games"), tmp_path / "games.tar.zst")
     with pytest.raises(LlamaRecError, match=r"does not end in \.tar\.zst"):
         export_archive(lineage(full, "games"), tmp_path / "games.zip")
-
-
-def evil(path: Path, *members: tarfile.TarInfo) -> Path:
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w") as archive:
-        for member in members:
-            archive.addfile(member, io.BytesIO(b"x" * member.size))
-    path.write_bytes(zstandard.ZstdCompressor().compress(raw.getvalue()))
-    return path
-
-
-def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, link
-    info.size = 1 if kind == tarfile.REGTYPE else 0
-    return info
 
 
 @pytest.mark.parametrize(

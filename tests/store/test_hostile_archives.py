@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from test_archive import evil, make, member
+from archives import evil, make, member
 from typer.testing import CliRunner
 
 from llamarec_cli.cli.app import app

@@ -7,8 +7,8 @@ import pytest
 from killing import killed_at
 from test_registry import make
 
-from llamarec_cli.pipeline.context import Context
-from llamarec_cli.pipeline.training_state import TrainingStates
+from llamarec_cli.artefacts.context import Context
+from llamarec_cli.artefacts.training_state import TrainingStates
 from llamarec_cli.store.archive import export_archive, import_archive, lineage
 from llamarec_cli.store.registry import Store
 

@@ -1,0 +1,1 @@
+"""What the store holds, as objects: base models, retrievers, rankers, training states."""

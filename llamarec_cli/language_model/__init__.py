@@ -1,0 +1,1 @@
+"""Language models: loading them, and one forward pass of any of them."""

@@ -1,0 +1,1 @@
+"""`llamarec bench`."""

@@ -1,0 +1,158 @@
+"""Raw vectors of a catalogue's titles, for TextRec and its controls.
+
+Those of a language model are kept in the store: the titles are read once for a data set and a base model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, assert_never
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from llamarec_cli.artefacts.base_model import BaseModel, need_base_model, title_vectors_name
+from llamarec_cli.artefacts.contents import VECTORS_FILE
+from llamarec_cli.artefacts.context import Context, best_device
+from llamarec_cli.artefacts.training_state import TrainingStates
+from llamarec_cli.data.dataset import PreparedData
+from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.language_model.base_models import compute_dtype, load_base_model, load_tokenizer
+from llamarec_cli.language_model.title_reading import TitleReader
+from llamarec_cli.retrieval.item_texts import Source, TfidfVectors, random_vectors
+from llamarec_cli.retrieval.textrec import Features, TextRecConfig
+from llamarec_cli.store.manifest import Kind, Manifest
+from llamarec_cli.store.registry import Artefact
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How titles are read.
+
+    Attributes:
+        depths: See `TitleReader`.
+        title_tokens: See `TitleReader`.
+    """
+
+    depths: Sequence[float]
+    title_tokens: int
+
+
+def raw_vectors(
+    context: Context, dataset: Artefact, data: PreparedData, config: TextRecConfig, base: BaseModel | None
+) -> dict[Source, Any]:
+    """Return the raw vectors of a catalogue's titles by source, without the padding's.
+
+    Args:
+        context: Surroundings.
+        dataset: The data set in the store.
+        data: Its content.
+        config: Tells which sources, and how a language model reads.
+        base: The language model; None where no source is one.
+    """
+    titles = data.titles[1:]
+    raw: dict[Source, Any] = {}
+    for source in Features(config.features).sources:
+        match source:
+            case Source.LANGUAGE_MODEL:
+                assert base is not None
+                reading = Reading(config.depths, config.title_tokens)
+                raw[source] = need_title_vectors(context, dataset, data, base, reading)
+            case Source.TFIDF:
+                raw[source] = TfidfVectors(titles)(titles)
+            case Source.RANDOM:
+                raw[source] = random_vectors(titles)
+            case _:
+                assert_never(source)
+    return raw
+
+
+def raw_of_new_titles(
+    context: Context, retriever: Artefact, data: PreparedData, titles: Sequence[str]
+) -> dict[Source, Any]:
+    """Return the raw vectors of titles that need not be in the catalogue, for `TextRec.score_texts`.
+
+    Args:
+        context: Surroundings.
+        retriever: A checkpoint of TextRec.
+        data: The data set it was trained on.
+        titles: Any titles.
+
+    Raises:
+        LlamaRecError: The language model that read the catalogue cannot be had, or is another one now.
+    """
+    made = retriever.manifest.config
+    config = TextRecConfig(**made["textrec"])
+    raw: dict[Source, Any] = {}
+    for source in Features(config.features).sources:
+        match source:
+            case Source.LANGUAGE_MODEL:
+                base = need_base_model(context, made["base"], revision=made["base_digest"])
+                if base.digest != made["base_digest"]:
+                    raise LlamaRecError(
+                        f"{retriever.manifest.name} was made with another version of {base.name} than the one at hand.",
+                        f"llamarec train retriever --dataset {made['dataset']} --model textrec --replace",
+                    )
+                raw[source] = open_reader(base, Reading(config.depths, config.title_tokens))(titles)
+            case Source.TFIDF:
+                raw[source] = TfidfVectors(data.titles[1:])(titles)
+            case Source.RANDOM:
+                raw[source] = random_vectors(titles)
+            case _:
+                assert_never(source)
+    return raw
+
+
+def open_reader(base: BaseModel, reading: Reading) -> TitleReader:
+    """Load a base model as a reader of titles."""
+    model = load_base_model(base.path, best_device())
+    return TitleReader(model, load_tokenizer(base.path), reading.depths, reading.title_tokens)
+
+
+def need_title_vectors(
+    context: Context, dataset: Artefact, data: PreparedData, base: BaseModel, reading: Reading
+) -> Tensor:
+    """Return the raw vectors of a catalogue's titles, without the padding's, reading the titles if that is not done.
+
+    Vectors that are kept serve as long as they come of these titles, this base model and this way of reading; else
+    they are made anew. An interrupted reading goes on.
+    """
+    name = title_vectors_name(dataset.manifest.name, base.name)
+    with context.store.making(name, context.say):
+        config = {
+            "vocabulary": data.vocabulary_digest(),
+            "base": base.name,
+            "base_digest": base.digest,
+            "dtype": str(compute_dtype(best_device())).removeprefix("torch."),
+            **asdict(reading),
+            "depths": list(reading.depths),
+        }
+        if name in context.store:
+            kept = context.store.open(name, Kind.TITLE_VECTORS)
+            if kept.manifest.config == config:
+                return load_file(kept.path / VECTORS_FILE)["vectors"]
+        vectors = _read(context, name, data.titles[1:], open_reader(base, reading), config)
+        manifest = Manifest(
+            name=name,
+            kind=Kind.TITLE_VECTORS,
+            config=config,
+            parents={dataset.manifest.name: dataset.manifest.digest},
+            metrics={},
+            command=context.command,
+        )
+        with context.store.stage(manifest, replace=True) as folder:
+            save_file({"vectors": vectors}, folder / VECTORS_FILE)
+        TrainingStates(context, name, config).clear()
+        return vectors
+
+
+def _read(context: Context, name: str, titles: list[str], reader: TitleReader, config: dict[str, object]) -> Tensor:
+    states = TrainingStates(context, name, config)
+    vectors, done = torch.zeros(len(titles), reader.width), 0
+    if saved := states.load():
+        vectors, done = saved[0]["vectors"], saved[1]["done"]
+    return reader.read(
+        titles, vectors, done, lambda so_far, count: states.save({"vectors": so_far}, {"done": count}), context.report
+    )
