@@ -36,12 +36,8 @@ _DEPRECATED = re.compile(r"\bdeprecat|will be removed", re.IGNORECASE)
 def _caller() -> str:
     """The package that called what logs, through transformers and torch."""
     frame = sys._getframe(1)
-    while frame.f_back and frame.f_globals["__name__"].split(".")[0] in (
-        "conftest",
-        "tests.conftest",
-        "transformers",
-        "torch",
-    ):
+    passed_over = {"transformers", "torch", __name__.split(".")[0]}
+    while frame.f_back and frame.f_globals["__name__"].split(".")[0] in passed_over:
         frame = frame.f_back
     return str(frame.f_globals["__name__"].split(".")[0])
 

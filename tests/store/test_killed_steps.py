@@ -4,8 +4,8 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from artefact_makers import make
 from killing import killed_at
-from test_registry import make
 
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.training_state import TrainingStates

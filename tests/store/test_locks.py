@@ -3,8 +3,8 @@
 import threading
 import time
 
+from artefact_makers import ALIVE, DEAD, left_overs, make
 from filelock import FileLock
-from test_registry import ALIVE, DEAD, left_overs, make
 
 from llamarec_cli.store.registry import Store
 

@@ -7,28 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from artefact_makers import DEAD, left_overs, make, manifest_of
 from safetensors import SafetensorError
 
 from llamarec_cli.errors import LlamaRecError, UsageError
 from llamarec_cli.store.home import default_home
 from llamarec_cli.store.manifest import MANIFEST_FILE, Kind, Manifest
 from llamarec_cli.store.registry import Store
-
-# What a maker that was killed, and one that lives, call their folders in staging.
-DEAD, ALIVE = "dead00000000", "a11fe0000000"
-
-
-def manifest_of(name: str, parents: dict[str, str] | None = None) -> Manifest:
-    return Manifest(name, Kind.RETRIEVER, config={"width": 64}, parents=parents or {}, metrics={}, command="llamarec x")
-
-
-def make(store: Store, name: str, content: bytes = b"tensors", replace: bool = False) -> None:
-    with store.stage(manifest_of(name), replace=replace) as folder:
-        (folder / "model.safetensors").write_bytes(content)
-
-
-def left_overs(store: Store) -> list[Path]:
-    return [path for path in (store.home / "staging").iterdir() if path.is_dir()]
 
 
 def test_an_artefact_is_whole_once_it_is_there(store: Store) -> None:
@@ -187,7 +172,7 @@ def test_a_replacement_that_was_killed_between_its_renames_is_undone(store: Stor
 DYING = """
 import os, shutil, signal, sys
 from pathlib import Path
-from test_registry import Store, make
+from artefact_makers import Store, make
 
 steps = int(sys.argv[2])
 
