@@ -1,10 +1,14 @@
 """The errors a user can cause, each one sentence and one hint.
 
 Every other exception is our bug and keeps its traceback: `cli/app.py` catches this one family and nothing else.
+
+A sentence names an argument as Python does, in backticks: `top`. The command line alone writes it as its option. A hint
+that is a command is made by `command`.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -76,3 +80,20 @@ def nearest(wrong: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]}?"
     return f"known: {', '.join(names)}" if names else "there is none yet"
+
+
+def command(verb: str, **options: object) -> str:
+    """Return the command to type next, for a hint.
+
+    Args:
+        verb: As in `train retriever`.
+        options: Value of each option by its Python name; True for a switch; None and False leave the option out.
+    """
+    words = ["llamarec", *verb.split()]
+    for name, value in options.items():
+        if value is None or value is False:
+            continue
+        words.append("--" + name.replace("_", "-"))
+        if value is not True:
+            words.append(shlex.quote(str(value)))
+    return " ".join(words)

@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from llamarec_cli import __version__
 from llamarec_cli.cli import bench, completion, console, doctor, evaluate, prepare, recommend, store, train
+from llamarec_cli.cli.choices import fill_help
 from llamarec_cli.cli.streams import prepare_streams
 from llamarec_cli.errors import LlamaRecError, UsageError
 from llamarec_cli.failures import file_failure
@@ -33,6 +34,7 @@ class _ErrorBoundary(TyperGroup):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         for command in _leaves(self):
+            fill_help(command)
             command.callback = _with_checked_numbers(command)
 
     def invoke(self, ctx: Any) -> Any:

@@ -55,7 +55,7 @@ def _latency(
         str | None, typer.Option(help="smollm2-135m, tinyllama-1.1b or llama-2-7b, with random weights.")
     ] = None,
     strategies: Annotated[
-        str, typer.Option(help="Which of verbalizer, likelihood, pointwise, generate-letters, generate-titles.")
+        str, typer.Option(help="Which of {strategies}, separated by commas.")
     ] = "verbalizer,pointwise,generate-letters,generate-titles",
     lengths: Annotated[str, typer.Option(help="Tokens of a title.")] = "5,10,15,20,25,30,35,40",
     repeats: Annotated[int, typer.Option(min=1, help="Measurements of what takes one pass; of others one.")] = 3,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from llamarec_cli.cli.choices import CHOICES
 from llamarec_cli.cli.session import open_store
 from llamarec_cli.errors import LlamaRecError
 
@@ -35,32 +36,32 @@ def rankers(incomplete: str) -> list[str]:
 
 def base_models(incomplete: str) -> list[str]:
     """Complete a base model."""
-    return _beginning(incomplete, ["smollm2-135m", *_in_store("base-model")])
+    return _beginning(incomplete, [*CHOICES["base_models"](), *_in_store("base-model")])
 
 
 def retriever_models(incomplete: str) -> list[str]:
     """Complete the name of a retriever's architecture."""
-    return _beginning(incomplete, ["lrurec", "sasrec", "bert4rec", "narm", "textrec", "popularity", "ensemble"])
+    return _beginning(incomplete, CHOICES["retrievers"]())
 
 
 def features(incomplete: str) -> list[str]:
     """Complete what textrec knows of a title."""
-    return _beginning(incomplete, ["language-model", "tfidf", "both", "random"])
+    return _beginning(incomplete, CHOICES["features"]())
 
 
 def strategies(incomplete: str) -> list[str]:
     """Complete a way to read the language model."""
-    return _beginning(incomplete, ["signals", "verbalizer", "likelihood"])
+    return _beginning(incomplete, CHOICES["rankings"]())
 
 
 def ways_to_rank(incomplete: str) -> list[str]:
     """Complete a way to read the language model, baselines included."""
-    return _beginning(incomplete, ["verbalizer", "likelihood", "generate-titles", "generate-letters", "pointwise"])
+    return _beginning(incomplete, CHOICES["strategies"]())
 
 
 def precisions(incomplete: str) -> list[str]:
     """Complete what the language model computes in."""
-    return _beginning(incomplete, ["bf16", "fp16", "fp32", "nf4"])
+    return _beginning(incomplete, CHOICES["precisions"]())
 
 
 def _in_store(kind: str) -> list[str]:

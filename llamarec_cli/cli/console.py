@@ -8,6 +8,7 @@ Rich is imported where it is used: `--help` must not pay for it.
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 import unicodedata
@@ -21,6 +22,8 @@ from llamarec_cli.progress import Progress, Reporter
 
 _BREAKS = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
 _DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+# An argument as messages of the pipeline name it; see `errors`.
+_ARGUMENT = re.compile(r"`([a-z][a-z_]*)`")
 # Between two lines of progress where there is no terminal.
 _LINE_SECONDS = 60
 
@@ -82,7 +85,12 @@ def _steers(character: str) -> bool:
 
 def say(message: str) -> None:
     """Tell on stderr what happens."""
-    print(plain(message), file=sys.stderr, flush=True)
+    print(plain(with_options(message)), file=sys.stderr, flush=True)
+
+
+def with_options(message: str) -> str:
+    """Return a message with the arguments that it names, as `top`, written as options of the command line."""
+    return _ARGUMENT.sub(lambda match: "--" + match[1].replace("_", "-"), message)
 
 
 def warn(message: str) -> None:

@@ -1,0 +1,140 @@
+"""`llamarec train retriever`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from llamarec_cli.cli import complete, console
+from llamarec_cli.cli.options import (
+    ConfigOption,
+    DatasetOption,
+    JsonOption,
+    MinutesOption,
+    NameOption,
+    NoAutoOption,
+    ReplaceOption,
+    SeedOption,
+)
+from llamarec_cli.cli.session import pipeline_context
+from llamarec_cli.cli.trained import heading
+from llamarec_cli.config import read_settings
+from llamarec_cli.errors import UnknownNameError, UsageError
+
+_EPILOG = """Examples:
+
+llamarec train retriever --dataset beauty
+
+llamarec train retriever --dataset ml-100k --model sasrec --search"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command line."""
+    app.command("retriever", epilog=_EPILOG)(_retriever)
+
+
+def _retriever(
+    dataset: DatasetOption,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Architecture: {retrievers}; textrec reads titles, ensemble blends others.",
+            autocompletion=complete.retriever_models,
+        ),
+    ] = "lrurec",
+    preset: Annotated[str, typer.Option(help="tuned, the best found, or paper, the paper's recipe.")] = "tuned",
+    base: Annotated[
+        str,
+        typer.Option(help="Language model that reads the titles for textrec.", autocompletion=complete.base_models),
+    ] = "smollm2-135m",
+    features: Annotated[
+        str | None,
+        typer.Option(
+            help="What textrec knows of a title: {features}; all but the first are controls.",
+            autocompletion=complete.features,
+        ),
+    ] = None,
+    search: Annotated[
+        bool, typer.Option("--search", help="Search the paper's grid of weight decay and dropout.")
+    ] = False,
+    name: NameOption = None,
+    config: ConfigOption = None,
+    seed: SeedOption = None,
+    max_minutes: MinutesOption = None,
+    replace: ReplaceOption = False,
+    no_auto: NoAutoOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a recommender for the first stage, and keep its top 20 candidates.
+
+    The configuration file has a table of the model's name for the architecture, and [training] for the rest. A search
+    gives up hopeless configurations early and trains the best one to its end; started again, it goes on.
+    """
+    from llamarec_cli.evaluation.paper import TABLE_1
+    from llamarec_cli.pipeline.train.retriever import train
+    from llamarec_cli.pipeline.train.retriever_search import search as search_grid
+    from llamarec_cli.retrieval.presets import Preset
+
+    if preset not in list(Preset):
+        raise UnknownNameError(preset, "preset", Preset)
+    if search and max_minutes is not None:
+        raise UsageError(
+            "--search and --max-minutes do not go together: where the time ends would decide what is chosen.",
+            "Interrupt a search whenever you like; the same command goes on with it.",
+        )
+
+    settings = read_settings(config)
+    settings.give("training", seed=seed)
+    settings.give("textrec", features=features)
+    overrides = settings.tables
+    with pipeline_context(auto=not no_auto, sources=settings.sources) as context:
+        if search:
+            artefact = search_grid(
+                context, dataset, model=model, name=name, preset=Preset(preset), overrides=overrides, replace=replace
+            )
+        else:
+            artefact = train(
+                context,
+                dataset,
+                model=model,
+                name=name,
+                preset=Preset(preset),
+                base=base,
+                overrides=overrides,
+                max_minutes=max_minutes,
+                replace=replace,
+            )
+    metrics = artefact.manifest.metrics
+    if as_json:
+        console.print_json({"name": artefact.manifest.name, **metrics})
+        return
+    if search:
+        _show_trials(metrics["search"])
+    paper = TABLE_1.get(dataset, {}).get(model, {})
+    rows = [
+        [metric, f"{metrics['validation'][metric]:.4f}", f"{figure:.4f}", *([f"{paper[metric]:.4f}"] if paper else [])]
+        for metric, figure in metrics["test"].items()
+    ]
+    columns = ["", "validation", "test", *(["paper, test"] if paper else [])]
+    console.print_table(heading(artefact), columns, rows, numeric=columns[1:])
+    recall = metrics["recall@20"]
+    console.print_lines(
+        f"Recall@20, the most a ranker can reach: validation {recall['validation']:.4f}, test {recall['test']:.4f}."
+    )
+
+
+def _show_trials(trials: list[dict[str, Any]]) -> None:
+    figures = ["weight decay", "dropout", "steps", "Recall@10", "NDCG@10"]
+    rows = [
+        [
+            f"{trial['weight_decay']:g}",
+            f"{trial['dropout']:g}",
+            f"{trial['steps']:,}",
+            f"{trial['recall']:.4f}",
+            f"{trial['ndcg']:.4f}",
+            "chosen" if trial["chosen"] else "",
+        ]
+        for trial in sorted(trials, key=lambda trial: (-trial["steps"], -trial["recall"]))
+    ]
+    console.print_table("Search, best validation of each", [*figures, ""], rows, numeric=figures)
