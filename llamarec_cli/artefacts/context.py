@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import torch
-
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.progress import Reporter, silent
 from llamarec_cli.store.manifest import Kind
@@ -67,8 +65,3 @@ class Context:
         if not self.auto:
             raise LlamaRecError(f"The store holds no {missing}.", step)
         self.say(f"{missing} is missing: {step}")
-
-
-def best_device() -> torch.device:
-    """Return CUDA where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

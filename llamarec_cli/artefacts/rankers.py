@@ -10,22 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
 from llamarec_cli.artefacts.base_model import base_slug, check_base_model, need_base_model
 from llamarec_cli.artefacts.contents import fill, reading
-from llamarec_cli.artefacts.context import Context, best_device
+from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.retrievers import SplitResult, check_dataset, check_vocabulary
 from llamarec_cli.artefacts.training_state import TrainingStates
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import HeldOut, Sequences
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.language_model.adapters import holds_adapter
-from llamarec_cli.language_model.base_models import DEFAULT_BASE, Quantization, load_tokenizer
-from llamarec_cli.language_model.inference import Precision, load_for_ranking
-from llamarec_cli.names import Strategy
+from llamarec_cli.language_model.base_models import DEFAULT_BASE, Quantization
+from llamarec_cli.language_model.inference import Precision
 from llamarec_cli.progress import Progress
 from llamarec_cli.ranking.examples import MAX_HISTORY, RankingExample
 from llamarec_cli.ranking.fusion import FusionGroups, Read
@@ -35,7 +32,7 @@ from llamarec_cli.retrieval.neighbours import CountsConfig, ItemCounts
 from llamarec_cli.retrieval.scoring import Retriever
 from llamarec_cli.store.manifest import Kind
 from llamarec_cli.store.registry import Artefact
-from llamarec_cli.strategies.registry import make_scorer
+from llamarec_cli.strategies.registry import PRIORS_FILE, ScorerSpec, open_scorer
 
 # In the place of a strategy, for a ranker whose language model reads no candidates.
 NO_MODEL = "signals"
@@ -43,7 +40,6 @@ NO_MODEL = "signals"
 DEFAULT_POOL = 50
 
 _COUNTS_FILE = "counts.safetensors"
-_PRIORS_FILE = "priors.safetensors"
 # Fewer neighbours than a retriever of counts alone would keep: a ranker is to stay small, and only 20 items are asked.
 _COUNTS = CountsConfig(neighbours=50)
 # Users between two savings of the language model's scores, some minutes on a CPU.
@@ -68,7 +64,7 @@ class TrainedRanker:
     """
 
     source: SignalSource
-    load_strategy: Callable[[Strategy], CandidateScorer]
+    load_strategy: Callable[[str], CandidateScorer]
     groups: FusionGroups
     retriever: str
     artefact: Artefact
@@ -92,14 +88,14 @@ def load_ranker(context: Context, name: str, data: PreparedData, precision: Prec
     if precision is None:
         precision = trained_precision(config)
 
-    def load(strategy: Strategy) -> CandidateScorer:
+    def load(strategy: str) -> CandidateScorer:
         parents = artefact.manifest.parents
         base = need_base_model(context, config["base"], revision=parents[config["base"]])
         check_base_model(parents, base, name)
-        return load_scorer(strategy, base.path, artefact.path, data.titles, precision)
+        return open_scorer(ScorerSpec(strategy, base.path, artefact.path, data.titles, precision))
 
     # A ranker of signals alone has trained nothing; asked all the same, its language model is read as it comes.
-    own = Strategy.LIKELIHOOD if config["strategy"] == NO_MODEL else Strategy(config["strategy"])
+    own = "likelihood" if config["strategy"] == NO_MODEL else config["strategy"]
     counts = ItemCounts(data.item_count, CountsConfig(**config["counts"]))
     fill(counts, artefact, _COUNTS_FILE)
     source = SignalSource(counts, data.titles, lambda: load(own))
@@ -131,28 +127,9 @@ def open_ranker(context: Context, name: str, data: PreparedData) -> Artefact:
     return artefact
 
 
-def load_scorer(
-    strategy: Strategy, base: Path, checkpoint: Path, titles: Sequence[str], precision: Precision | None = None
-) -> CandidateScorer:
-    """Load a language model to be read in one of five ways, with whatever the checkpoint holds: adapter or priors.
-
-    Args:
-        strategy: Which way; it need not be the one that the checkpoint was made for.
-        base: Folder of the base model.
-        checkpoint: Folder of the ranker.
-        titles: Title of each item id.
-        precision: What the model computes in; by default what the device is best at.
-    """
-    adapter = checkpoint if holds_adapter(checkpoint) else None
-    model = load_for_ranking(base, best_device(), precision, adapter)
-    priors = checkpoint / _PRIORS_FILE
-    known = load_arrays(priors)["priors"] if priors.is_file() else None
-    return make_scorer(strategy, model, load_tokenizer(base), titles, priors=known)
-
-
 def save_priors(priors: npt.NDArray[np.float64], folder: Path) -> None:
     """Write the priors of a catalogue's titles into a ranker's folder."""
-    save_arrays({"priors": priors}, folder / _PRIORS_FILE)
+    save_arrays({"priors": priors}, folder / PRIORS_FILE)
 
 
 def count_items(sequences: Sequences, item_count: int) -> ItemCounts:

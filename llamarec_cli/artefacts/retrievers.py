@@ -13,9 +13,10 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
 from llamarec_cli.artefacts.contents import check_candidates, check_ranks, fill
-from llamarec_cli.artefacts.context import Context, best_device
+from llamarec_cli.artefacts.context import Context
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out
+from llamarec_cli.devices import best_device
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.evaluation.metrics import all_metrics
 from llamarec_cli.retrieval.candidates import DEFAULT_K, Candidates, rank_targets, retrieve

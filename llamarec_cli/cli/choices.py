@@ -19,11 +19,15 @@ def _features() -> Iterable[str]:
 
 
 def _strategies() -> Iterable[str]:
-    return ("verbalizer", "likelihood", "generate-titles", "generate-letters", "pointwise")
+    from llamarec_cli.strategies.registry import STRATEGIES
+
+    return STRATEGIES
 
 
 def _rankings() -> Iterable[str]:
-    return ("signals", "verbalizer", "likelihood")
+    from llamarec_cli.strategies.registry import fusable_strategies
+
+    return ("signals", *fusable_strategies())
 
 
 def _precisions() -> Iterable[str]:

@@ -120,9 +120,9 @@ def _evaluate_strategy(
 ) -> None:
     from llamarec_cli.language_model.inference import parse_precision
     from llamarec_cli.pipeline.evaluate.strategy import evaluate_strategy
-    from llamarec_cli.strategies.registry import parse_strategy
+    from llamarec_cli.strategies.registry import strategy_row
 
-    way, computed_in = parse_strategy(strategy), parse_precision(precision)
+    way, computed_in = strategy_row(strategy).name, parse_precision(precision)
     with pipeline_context() as context:
         result = evaluate_strategy(context, dataset, way, ranker=ranker, sample=sample, precision=computed_in)
     if as_json:

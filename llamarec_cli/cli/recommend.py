@@ -88,14 +88,14 @@ def _recommend(
     from llamarec_cli.pipeline.recommend.file import recommend_file
     from llamarec_cli.pipeline.recommend.recommender import Recommender
     from llamarec_cli.pipeline.recommend.single import recommend
-    from llamarec_cli.strategies.registry import parse_strategy
+    from llamarec_cli.strategies.registry import strategy_row
 
     asked: dict[str, Any] = {
         "dataset": dataset,
         "ranker": ranker,
         "k": k,
         "fusion": not no_fusion,
-        "strategy": None if strategy is None else parse_strategy(strategy),
+        "strategy": None if strategy is None else strategy_row(strategy).name,
         "precision": parse_precision(precision),
     }
     with pipeline_context(auto=not no_auto) as context:

@@ -19,10 +19,14 @@ class CandidateScorer(ABC):
     Attributes:
         prefixes: What is kept of histories; None where nothing ever is.
         ranks_together: Whether several users take less time together than one after another.
+        unparsed: Generated entries that named no candidate; None for a scorer that generates nothing.
+        unnamed: Candidates that were not generated; they stand behind the others.
     """
 
     prefixes: PrefixCache | None = None
     ranks_together = False
+    unparsed: int | None = None
+    unnamed = 0
 
     @abstractmethod
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:

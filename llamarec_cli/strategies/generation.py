@@ -39,7 +39,7 @@ class GenerateTitles(CandidateScorer):
 
     def __init__(self, model: Any, encoder: PromptEncoder, *, to_the_end: bool = False) -> None:
         self.model, self.encoder, self.to_the_end = model, encoder, to_the_end
-        self.unparsed = 0
+        self.unparsed: int = 0
         self.unnamed = 0
 
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:

@@ -31,8 +31,8 @@ from llamarec_cli.language_model.text import Text
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.scorer import CandidateScorer
 from llamarec_cli.retrieval.conditional_logit import log_softmax
-from llamarec_cli.strategies.prompt import render_list
-from llamarec_cli.strategies.prompt_encoder import MAX_TITLE_TOKENS, within_positions
+from llamarec_cli.strategies.prompt import MAX_TITLE_TOKENS, render_list
+from llamarec_cli.strategies.prompt_encoder import within_positions
 
 # Titles behind one trunk when priors are computed.
 _TITLES_A_PASS = 48

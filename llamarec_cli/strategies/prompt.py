@@ -15,6 +15,8 @@ OTHER_LABELS: tuple[tuple[str, ...], ...] = (
     tuple(ascii_lowercase + ascii_uppercase),
     tuple(str(number) for number in range(1, len(LABELS) + 1)),
 )
+# The paper cuts longer titles.
+MAX_TITLE_TOKENS = 32
 # The most candidates that are ranked at once.
 MAX_CANDIDATES = 50
 

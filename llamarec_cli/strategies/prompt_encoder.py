@@ -13,13 +13,10 @@ from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.language_model.pieces import PieceTokens
 from llamarec_cli.language_model.text import Text
 from llamarec_cli.ranking.examples import MAX_HISTORY
-from llamarec_cli.strategies.prompt import prompt_pieces
+from llamarec_cli.strategies.prompt import MAX_TITLE_TOKENS, prompt_pieces
 from llamarec_cli.strategies.verbalizer.verbalizer import choose_labels
 
 Read = TypeVar("Read")
-
-# The paper cuts longer titles.
-MAX_TITLE_TOKENS = 32
 
 
 @dataclass(frozen=True)

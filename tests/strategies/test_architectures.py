@@ -19,13 +19,13 @@ from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.language_model.fast_paths import sees_all, takes_short_cuts
 from llamarec_cli.language_model.head import check_head
 from llamarec_cli.language_model.inference import Precision, load_for_ranking
-from llamarec_cli.names import Strategy
 from llamarec_cli.ranking.examples import RankingExample
+from llamarec_cli.ranking.scorer import CandidateScorer
 from llamarec_cli.strategies.generation import generate
 from llamarec_cli.strategies.likelihood import LikelihoodEngine
 from llamarec_cli.strategies.prompt import render_generation_prompt, render_list, render_pointwise_prompt, render_prompt
 from llamarec_cli.strategies.prompt_encoder import PromptEncoder
-from llamarec_cli.strategies.registry import make_scorer
+from llamarec_cli.strategies.registry import STRATEGIES, ScorerOptions
 from llamarec_cli.strategies.verbalizer.engine import RankingEngine
 
 TITLES = ["", *(f"Film {chr(64 + number)} of {1900 + number * number}" for number in range(1, 10))]
@@ -53,6 +53,10 @@ def log_probabilities(plain: Any, ids: list[int]) -> torch.Tensor:
     return torch.log_softmax(plain(torch.tensor([ids])).logits[0].float(), dim=-1)
 
 
+def make_scorer(strategy: str, model: Any, titles: list[str]) -> CandidateScorer:
+    return STRATEGIES[strategy].make(model, TOKENIZER, titles, ScorerOptions())
+
+
 def normalised(scores: np.ndarray) -> np.ndarray:
     return scores - np.log(np.exp(scores).sum())
 
@@ -63,7 +67,7 @@ def test_verbalizer(models: tuple[Any, Any]) -> None:
     letters = [TOKENIZER.encode(letter)[0] for letter in "ABCD"]
     expected = normalised(last[letters].numpy())
     assert np.ptp(expected) > 0.05  # were all alike, any path would give the same
-    scorer = make_scorer(Strategy.VERBALIZER, model, TOKENIZER, TITLES)
+    scorer = make_scorer("verbalizer", model, TITLES)
     assert isinstance(scorer, RankingEngine)
     for _ in range(2):  # the second time the history is known
         assert np.allclose(scorer.rank(HISTORY, CANDIDATES), expected, atol=1e-4)
@@ -87,7 +91,7 @@ def test_likelihood(models: tuple[Any, Any]) -> None:
 
     expected = normalised(summed(RECENT) - summed([]))
     assert np.ptp(expected) > 0.1
-    scorer = make_scorer(Strategy.LIKELIHOOD, model, TOKENIZER, TITLES)
+    scorer = make_scorer("likelihood", model, TITLES)
     assert isinstance(scorer, LikelihoodEngine)
     for _ in range(2):
         assert np.allclose(scorer.rank(HISTORY, CANDIDATES), expected, atol=1e-3)
@@ -99,7 +103,7 @@ def test_pointwise(models: tuple[Any, Any]) -> None:
     lasts = [log_probabilities(plain, TOKENIZER.encode(render_pointwise_prompt(RECENT, title)))[-1] for title in POOL]
     yes, no = (TOKENIZER.encode(answer)[0] for answer in "YN")
     expected = normalised(np.array([float(last[yes] - last[no]) for last in lasts]))
-    found = make_scorer(Strategy.POINTWISE, model, TOKENIZER, TITLES).rank(HISTORY, CANDIDATES)
+    found = make_scorer("pointwise", model, TITLES).rank(HISTORY, CANDIDATES)
     assert np.allclose(found, expected, atol=1e-4)
 
 
@@ -173,8 +177,8 @@ def test_a_prompt_that_is_too_long_for_the_positions_loses_its_oldest_items(arch
     limit = {"n_positions": 400} if architecture == "gpt2" else {"max_position_embeddings": 400}
     model = tiny_model(architecture, **limit)
     titles = ["", *(f"{number:02d} " + "x" * 29 for number in range(1, 30))]
-    for strategy in Strategy:
-        scorer = make_scorer(strategy, model, TOKENIZER, titles)
+    for strategy in STRATEGIES:
+        scorer = make_scorer(strategy, model, titles)
         assert np.exp(scorer.rank(range(1, 21), [25, 26])).sum() == pytest.approx(1)
     unlimited, limited = PromptEncoder(TOKENIZER, titles), PromptEncoder(TOKENIZER, titles, positions=400)
     lengths = [len(unlimited.encode(range(21 - count, 21), [25, 26])) for count in range(1, 21)]

@@ -7,13 +7,12 @@ from fakes import byte_tokenizer, tiny_llama
 from tiny_models import tiny_model
 
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.names import Strategy
 from llamarec_cli.strategies import generation
 from llamarec_cli.strategies.generation import GenerateLetters, GenerateTitles
 from llamarec_cli.strategies.pointwise import Pointwise
 from llamarec_cli.strategies.prompt import render_pointwise_prompt
 from llamarec_cli.strategies.prompt_encoder import PromptEncoder
-from llamarec_cli.strategies.registry import make_scorer
+from llamarec_cli.strategies.registry import STRATEGIES, ScorerOptions
 from llamarec_cli.strategies.verbalizer.engine import RankingEngine
 
 TITLES = ["", "Alien", "Brazil", "Heat", "Up"]
@@ -97,7 +96,9 @@ def test_a_real_model_writes_as_much_as_it_is_told(encoder: PromptEncoder, monke
         assert len(ranker.rank([1, 2], [3, 4])) == 2
 
 
-@pytest.mark.parametrize("strategy", list(Strategy))
-def test_a_tokenizer_of_another_model_is_a_sentence(strategy: Strategy) -> None:
+@pytest.mark.parametrize("strategy", list(STRATEGIES))
+def test_a_tokenizer_of_another_model_is_a_sentence(strategy: str) -> None:
     with pytest.raises(LlamaRecError, match="has 256 tokens, and the model only 100"):
-        make_scorer(strategy, tiny_model("llama", vocab_size=100, pad_token_id=0), byte_tokenizer(), TITLES)
+        STRATEGIES[strategy].make(
+            tiny_model("llama", vocab_size=100, pad_token_id=0), byte_tokenizer(), TITLES, ScorerOptions()
+        )

@@ -13,20 +13,20 @@ from random import Random
 from typing import Any
 
 from llamarec_cli.artefacts.base_model import need_base_model
-from llamarec_cli.artefacts.context import Context, best_device
+from llamarec_cli.artefacts.context import Context
+from llamarec_cli.devices import best_device
 from llamarec_cli.errors import UnknownNameError, UsageError
 from llamarec_cli.evaluation.latency import LatencyPoint
 from llamarec_cli.language_model.base_models import DEFAULT_BASE, load_tokenizer
 from llamarec_cli.language_model.inference import Precision, load_for_ranking, precision_dtype
-from llamarec_cli.names import Strategy
 from llamarec_cli.pipeline.bench.machine import Machine, measure_machine, times_ms
 from llamarec_cli.pipeline.bench.random_models import ARCHITECTURES, random_model
 from llamarec_cli.progress import Progress
-from llamarec_cli.strategies.registry import make_scorer, parse_strategy
+from llamarec_cli.strategies.registry import ScorerOptions, strategy_row
 
 TITLE_LENGTHS = (5, 10, 15, 20, 25, 30, 35, 40)
-MEASURED = (Strategy.VERBALIZER, Strategy.POINTWISE, Strategy.GENERATE_LETTERS, Strategy.GENERATE_TITLES)
-_LONG = (Strategy.POINTWISE, Strategy.GENERATE_LETTERS, Strategy.GENERATE_TITLES)
+MEASURED = ("verbalizer", "pointwise", "generate-letters", "generate-titles")
+_LONG = ("pointwise", "generate-letters", "generate-titles")
 _CANDIDATES = 20
 _HISTORY = 20
 # Common words, each one token of about any tokenizer.
@@ -79,7 +79,7 @@ def bench_latency(
     Raises:
         UsageError: A strategy or architecture is not known, or the latter cannot be had in that precision.
     """
-    chosen = [parse_strategy(name) for name in strategies]
+    chosen = [strategy_row(name) for name in strategies]
     if architecture is not None and architecture not in ARCHITECTURES:
         raise UnknownNameError(architecture, "architecture", ARCHITECTURES)
     if architecture is not None and precision is Precision.NF4:
@@ -101,20 +101,19 @@ def bench_latency(
     candidates = list(range(_HISTORY + 1, _HISTORY + _CANDIDATES + 1))
     for length in title_lengths:
         titles = ["", *_titles(tokenizer, length, _HISTORY + _CANDIDATES)]
-        for strategy in chosen:
+        for row in chosen:
             # Each measurement reads its whole prompt: nothing is kept of the one before.
-            scorer = make_scorer(
-                strategy, model, tokenizer, titles, max_title_tokens=length, to_the_end=True, prefix_bytes=0
-            )
-            long = strategy in _LONG
+            options = ScorerOptions(max_title_tokens=length, to_the_end=True, cache_bytes=0)
+            scorer = row.make(model, tokenizer, titles, options)
+            long = row.name in _LONG
             times = times_ms(
                 partial(scorer.rank, history, candidates),
                 1 if long else repeats,
                 warm_up=0 if long else 1,
             )
             median = sorted(times)[len(times) // 2] / 1000
-            points.append(LatencyPoint(length, str(strategy), median, (max(times) - min(times)) / 1000, len(times)))
-            note = f"{length} tokens a title, {strategy}: {median:.2f} s"
+            points.append(LatencyPoint(length, row.name, median, (max(times) - min(times)) / 1000, len(times)))
+            note = f"{length} tokens a title, {row.name}: {median:.2f} s"
             context.report(Progress("measure latency", len(points), total, note, note))
     shown = str(precision or model.dtype).removeprefix("torch.")
     return LatencyBench(machine, architecture or base, shown, points)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from llamarec_cli.artefacts.context import best_device
+from llamarec_cli.devices import best_device
 
 _SIDE = 2048
 _SMALL_SIDE = 256

@@ -12,8 +12,9 @@ from itertools import chain, count
 import numpy as np
 import torch
 
-from llamarec_cli.artefacts.context import Context, best_device
+from llamarec_cli.artefacts.context import Context
 from llamarec_cli.data.splits import Split, held_out, training_sequences
+from llamarec_cli.devices import best_device
 from llamarec_cli.errors import LlamaRecError, UsageError
 from llamarec_cli.pipeline.bench.machine import Machine, measure_machine, median_ms, peak_memory
 from llamarec_cli.pipeline.prepare import need_dataset

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from llamarec_cli.artefacts.base_model import need_base_model
-from llamarec_cli.artefacts.context import Context, best_device
+from llamarec_cli.artefacts.context import Context
 from llamarec_cli.data.splits import Split, held_out
+from llamarec_cli.devices import best_device
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.language_model.base_models import DEFAULT_BASE, load_base_model, load_tokenizer
 from llamarec_cli.language_model.forward import transformer_of

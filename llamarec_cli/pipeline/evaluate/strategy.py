@@ -17,10 +17,8 @@ from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.evaluation.metrics import all_metrics, gains_per_user, ranks_of_answers
 from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
 from llamarec_cli.language_model.inference import Precision
-from llamarec_cli.names import Strategy
 from llamarec_cli.pipeline.both_stages import load_both_stages
 from llamarec_cli.ranking.scorer import score_examples
-from llamarec_cli.strategies.generation import GenerateTitles
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class StrategyEvaluation:
     """
 
     ranker: str
-    strategy: Strategy
+    strategy: str
     sample: int
     metrics: dict[str, dict[str, float]]
     difference: Difference
@@ -51,7 +49,7 @@ class StrategyEvaluation:
 def evaluate_strategy(
     context: Context,
     dataset: str,
-    strategy: Strategy,
+    strategy: str,
     *,
     ranker: str | None = None,
     sample: int = 100,
@@ -95,9 +93,9 @@ def evaluate_strategy(
         name,
         strategy,
         len(examples),
-        {trained.retriever: all_metrics(own), str(strategy): all_metrics(ranks)},
+        {trained.retriever: all_metrics(own), strategy: all_metrics(ranks)},
         paired_bootstrap(gains_per_user(ranks)["ndcg@10"], gains_per_user(own)["ndcg@10"]),
         precision,
         seconds,
-        scorer.unparsed if isinstance(scorer, GenerateTitles) else None,
+        scorer.unparsed,
     )

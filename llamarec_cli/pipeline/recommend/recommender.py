@@ -15,7 +15,6 @@ from llamarec_cli.data.splits import Sequences
 from llamarec_cli.data.title_index import Match, TitleIndex
 from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError, shown
 from llamarec_cli.language_model.inference import Precision
-from llamarec_cli.names import Strategy
 from llamarec_cli.pipeline.both_stages import load_both_stages
 from llamarec_cli.pipeline.recommend.recommendations import (
     Recommendation,
@@ -29,7 +28,6 @@ from llamarec_cli.ranking.fusion import Places, before_the_rest
 from llamarec_cli.ranking.scorer import CandidateScorer, score_examples
 from llamarec_cli.ranking.signals import CHEAP, Array
 from llamarec_cli.retrieval.candidates import Candidates, retrieve
-from llamarec_cli.strategies.generation import GenerateTitles
 from llamarec_cli.strategies.prompt import MAX_CANDIDATES
 
 DEFAULT_TOP = 10
@@ -62,7 +60,7 @@ class Recommender:
         *,
         k: int | None = None,
         fusion: bool = True,
-        strategy: Strategy | None = None,
+        strategy: str | None = None,
         precision: Precision | None = None,
     ) -> None:
         if k is not None and not 1 <= k <= MAX_CANDIDATES:
@@ -76,9 +74,9 @@ class Recommender:
         own = groups.model
         other = None if strategy is None or strategy == own else strategy
         if other is None and own is None and not fusion:
-            other = Strategy.LIKELIHOOD
+            other = "likelihood"
         self._group = own if own is not None and (strategy == own or not fusion) else groups.chosen
-        self._read_by = {"strategy": other and str(other), "precision": precision and str(precision)}
+        self._read_by = {"strategy": other, "precision": precision and str(precision)}
         # Instead of the fused score, if the language model is read in a way that no score was fitted for.
         self._instead = None if other is None else self.ranker.load_strategy(other)
         self._reads = self._instead is not None or groups.reads(self._group)
@@ -115,7 +113,7 @@ class Recommender:
 
     def say_what_is_unnamed(self) -> None:
         """Warn of the candidates that a language model left out of the lists it generated."""
-        if isinstance(self._instead, GenerateTitles) and self._instead.unnamed:
+        if self._instead is not None and self._instead.unnamed:
             self._context.warn(
                 f"{self._instead.unnamed:,} candidates were not in what the language model generated; they stand "
                 "behind the others, in the retriever's order."

@@ -9,7 +9,6 @@ from llamarec_cli.data.histories import History
 from llamarec_cli.data.title_index import Match, TitleIndex
 from llamarec_cli.errors import UsageError, shown
 from llamarec_cli.language_model.inference import Precision
-from llamarec_cli.names import Strategy
 from llamarec_cli.pipeline.recommend.recommendations import Recommendations, ambiguities
 from llamarec_cli.pipeline.recommend.recommender import Recommender
 from llamarec_cli.strategies.prompt import MAX_CANDIDATES
@@ -27,7 +26,7 @@ def recommend(
     top: int | None = None,
     k: int | None = None,
     fusion: bool = True,
-    strategy: Strategy | None = None,
+    strategy: str | None = None,
     precision: Precision | None = None,
 ) -> Recommendations:
     """Recommend for one history, saying which of its entries are not known or are ambiguous. See `Recommender`."""

@@ -19,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from llamarec_cli.artefacts.base_model import need_base_model
-from llamarec_cli.artefacts.context import Context, best_device
+from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.retrievers import retriever_name
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Sequences, Split, held_out, training_sequences
+from llamarec_cli.devices import best_device
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.train.retriever import run_training
 from llamarec_cli.pipeline.train.retriever_plan import Plan

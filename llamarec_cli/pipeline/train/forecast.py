@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llamarec_cli.artefacts.base_model import need_base_model, title_vectors_name
-from llamarec_cli.artefacts.context import Context, best_device
+from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.retrievers import retriever_name
 from llamarec_cli.data.dataset import PreparedData
+from llamarec_cli.devices import best_device
 from llamarec_cli.language_model.base_models import compute_dtype
 from llamarec_cli.pipeline.bench.machine import matrix_gflops
 from llamarec_cli.retrieval.models import RETRIEVERS

@@ -9,7 +9,6 @@ from datetime import timedelta
 
 import torch
 
-from llamarec_cli.artefacts.context import best_device
 from llamarec_cli.strategies.verbalizer.worker_group import Processes
 
 # The others wait while the main process fetches a model, trains a retriever or validates; torch's ten minutes would
@@ -38,9 +37,3 @@ def leave_processes() -> None:
     """Leave the others, so that they can end while the main process goes on alone."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-
-
-def own_device() -> torch.device:
-    """Return this process's device, with its number where there may be several."""
-    device = best_device()
-    return torch.device("cuda", torch.cuda.current_device()) if device.type == "cuda" else device

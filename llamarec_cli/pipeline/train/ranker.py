@@ -12,14 +12,13 @@ import numpy as np
 import torch
 
 from llamarec_cli.artefacts.base_model import BaseModel, need_base_model
-from llamarec_cli.artefacts.context import Context, best_device
+from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.rankers import (
     DEFAULT_POOL,
     NO_MODEL,
     candidate_reader,
     count_items,
     first_stage_signals,
-    load_scorer,
     ranker_name,
     retrieved_examples,
     save_counts,
@@ -31,10 +30,10 @@ from llamarec_cli.artefacts.training_state import TrainingStates
 from llamarec_cli.config import resolve_config
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out, training_sequences
+from llamarec_cli.devices import best_device
 from llamarec_cli.errors import LlamaRecError, UnknownNameError, UsageError
 from llamarec_cli.language_model.base_models import DEFAULT_BASE, load_tokenizer, parse_quantization
 from llamarec_cli.language_model.inference import load_for_ranking
-from llamarec_cli.names import Strategy
 from llamarec_cli.pipeline.prepare import need_dataset
 from llamarec_cli.pipeline.train.adapter import AdapterTraining
 from llamarec_cli.pipeline.train.retriever import need_retriever
@@ -47,6 +46,7 @@ from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
 from llamarec_cli.strategies.likelihood import LikelihoodEngine
 from llamarec_cli.strategies.prompt import MAX_CANDIDATES
+from llamarec_cli.strategies.registry import ScorerSpec, open_scorer
 from llamarec_cli.strategies.verbalizer.config import PRESETS
 from llamarec_cli.strategies.verbalizer.finetuning import RankerState
 from llamarec_cli.strategies.verbalizer.validation import ValidationSet
@@ -196,8 +196,8 @@ def train(
         source = SignalSource(
             counts,
             data.titles,
-            lambda: load_scorer(
-                Strategy(str(model)), base_model.path, folder, data.titles, trained_precision(manifest.config)
+            lambda: open_scorer(
+                ScorerSpec(str(model), base_model.path, folder, data.titles, trained_precision(manifest.config))
             ),
         )
         # What was made tells language models apart.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from llamarec_cli.artefacts.context import Context, best_device
+from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.retrievers import (
     DEFAULT_RETRIEVER,
     TrainedRetriever,
@@ -17,6 +17,7 @@ from llamarec_cli.artefacts.retrievers import (
 )
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out, training_sequences
+from llamarec_cli.devices import best_device
 from llamarec_cli.errors import UsageError
 from llamarec_cli.language_model.base_models import DEFAULT_BASE
 from llamarec_cli.pipeline.train.forecast import announce_members

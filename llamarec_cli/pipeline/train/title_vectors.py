@@ -15,9 +15,10 @@ from torch import Tensor
 
 from llamarec_cli.artefacts.base_model import BaseModel, need_base_model, title_vectors_name
 from llamarec_cli.artefacts.contents import VECTORS_FILE
-from llamarec_cli.artefacts.context import Context, best_device
+from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.training_state import TrainingStates
 from llamarec_cli.data.dataset import PreparedData
+from llamarec_cli.devices import best_device
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.language_model.base_models import compute_dtype, load_base_model, load_tokenizer
 from llamarec_cli.language_model.title_reading import TitleReader

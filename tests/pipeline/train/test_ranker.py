@@ -15,7 +15,6 @@ from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.rankers import ranker_name
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.language_model.inference import Precision
-from llamarec_cli.names import Strategy
 from llamarec_cli.pipeline.evaluate.evaluation import evaluate
 from llamarec_cli.pipeline.prepare import prepare_dataset
 from llamarec_cli.pipeline.recommend.single import recommend
@@ -198,7 +197,7 @@ def test_long_titles_do_not_run_out_of_learnt_positions(prepared: Context, tmp_p
     base = save(tiny_model("gpt2", n_positions=500), tmp_path / "tiny-base")
     train(prepared, "ml-100k", base=base, k=5, overrides=OVERRIDES)
     history = [f"The Film {number:02d} ({1950 + number})" for number in range(1, 21)]
-    for strategy in (None, Strategy.LIKELIHOOD):
+    for strategy in (None, "likelihood"):
         found = recommend(
             prepared,
             history,

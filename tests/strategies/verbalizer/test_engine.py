@@ -8,8 +8,8 @@ from fakes import byte_tokenizer, ranking_examples, tiny_llama
 from llamarec_cli.language_model.attention import use_own_attention
 from llamarec_cli.language_model.base_models import load_base_model, load_tokenizer
 from llamarec_cli.ranking.examples import RankingExample
-from llamarec_cli.strategies.prompt import render_prompt
-from llamarec_cli.strategies.prompt_encoder import MAX_TITLE_TOKENS, PromptEncoder, cut_title
+from llamarec_cli.strategies.prompt import MAX_TITLE_TOKENS, render_prompt
+from llamarec_cli.strategies.prompt_encoder import PromptEncoder, cut_title
 from llamarec_cli.strategies.verbalizer.engine import RankingEngine
 
 TITLES = ["", *(f"Film {number}" for number in range(1, 31))]
