@@ -9,11 +9,11 @@ import pytest
 from fakes import byte_tokenizer, tiny_gpt2, tiny_llama, tiny_qwen2, write_ring
 from tiny_models import tiny_model
 
-from llamarec_cli.artefacts import rankers
 from llamarec_cli.artefacts.base_model import need_base_model
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.rankers import ranker_name
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.language_model import inference
 from llamarec_cli.language_model.inference import Precision
 from llamarec_cli.pipeline.evaluate.evaluation import evaluate
 from llamarec_cli.pipeline.prepare import prepare_dataset
@@ -115,13 +115,13 @@ def test_an_adapter_trained_beside_4_bit_weights_ranks_beside_them(
     prepared: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Precision | None] = []
-    load = rankers.load_for_ranking
+    load = inference.load_for_ranking
 
     def recorded(folder: Path, device: Any, precision: Precision | None = None, adapter: Path | None = None) -> Any:
         asked.append(precision)
         return load(folder, device, precision, adapter)
 
-    monkeypatch.setattr(rankers, "load_for_ranking", recorded)
+    monkeypatch.setattr(inference, "load_for_ranking", recorded)
     base = save(tiny_llama(), tmp_path / "tiny-base")
     train(prepared, "ml-100k", base=base, quantize="nf4", overrides=OVERRIDES)
     recommend(prepared, ["5"], dataset="ml-100k", ranker="ml-100k/tiny-base", fusion=False)
