@@ -17,8 +17,8 @@ from llamarec_cli.data.dataset import load_prepared
 from llamarec_cli.data.splits import held_out
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.ranking.fusion import FusionGroups
-from llamarec_cli.retrieval.models import build
 from llamarec_cli.retrieval.neighbours import CountsConfig, ItemCounts
+from llamarec_cli.retrieval.registry import build
 from llamarec_cli.store.manifest import Kind, read_manifest
 from llamarec_cli.store.registry import Artefact, Store
 

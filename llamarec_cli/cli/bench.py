@@ -119,7 +119,7 @@ def _retriever(
         str, typer.Option(help="Name of the data set whose batches are used.", autocompletion=complete.datasets)
     ] = "ml-100k-1998",
     model: Annotated[
-        str, typer.Option(help="lrurec, sasrec, bert4rec or narm.", autocompletion=complete.retriever_models)
+        str, typer.Option(help="Architecture: {neural_retrievers}.", autocompletion=complete.neural_retrievers)
     ] = "lrurec",
     steps: Annotated[int, typer.Option(min=1, help="Training steps to time.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

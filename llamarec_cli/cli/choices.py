@@ -1,7 +1,7 @@
-"""Values that an option may have: one list each, which help and completion both read.
+"""Values that an option accepts, listed for help and completion.
 
-A help text names a list in braces, as in `One of {retrievers}.`; it is filled in when the commands are built, so that
-a row that is added to a registry appears everywhere.
+A help text names a list in braces, as in `One of {retrievers}.`. It is filled in when the commands are built, so that a
+row added to a registry appears everywhere.
 """
 
 from __future__ import annotations
@@ -11,11 +11,27 @@ from typing import Any
 
 
 def _retrievers() -> Iterable[str]:
-    return ("lrurec", "sasrec", "bert4rec", "narm", "textrec", "popularity", "ensemble")
+    from llamarec_cli.retrieval.registry import RETRIEVERS
+
+    return RETRIEVERS
+
+
+def _neural_retrievers() -> Iterable[str]:
+    from llamarec_cli.retrieval.registry import neural_retrievers
+
+    return neural_retrievers()
 
 
 def _features() -> Iterable[str]:
-    return ("language-model", "tfidf", "both", "random")
+    from llamarec_cli.retrieval.features import Features
+
+    return list(Features)
+
+
+def _retriever_presets() -> Iterable[str]:
+    from llamarec_cli.retrieval.presets import Preset
+
+    return list(Preset)
 
 
 def _strategies() -> Iterable[str]:
@@ -41,7 +57,9 @@ def _base_models() -> Iterable[str]:
 # `strategies` are all ways to read a language model, `rankings` those that `train ranker` fits.
 CHOICES: Mapping[str, Callable[[], Iterable[str]]] = {
     "retrievers": _retrievers,
+    "neural_retrievers": _neural_retrievers,
     "features": _features,
+    "retriever_presets": _retriever_presets,
     "strategies": _strategies,
     "rankings": _rankings,
     "precisions": _precisions,

@@ -44,8 +44,18 @@ def retriever_models(incomplete: str) -> list[str]:
     return _beginning(incomplete, CHOICES["retrievers"]())
 
 
+def neural_retrievers(incomplete: str) -> list[str]:
+    """Complete the name of a retriever that is trained by gradient descent."""
+    return _beginning(incomplete, CHOICES["neural_retrievers"]())
+
+
+def retriever_presets(incomplete: str) -> list[str]:
+    """Complete a preset of a retriever's training."""
+    return _beginning(incomplete, CHOICES["retriever_presets"]())
+
+
 def features(incomplete: str) -> list[str]:
-    """Complete what textrec knows of a title."""
+    """Complete the features that a retriever of titles reads."""
     return _beginning(incomplete, CHOICES["features"]())
 
 

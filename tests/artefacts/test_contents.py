@@ -21,6 +21,7 @@ from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.prepare import need_dataset, prepare_dataset
 from llamarec_cli.pipeline.train.ranker import train as train_ranker
 from llamarec_cli.pipeline.train.retriever import train as train_retriever
+from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
 from llamarec_cli.store.manifest import MANIFEST_FILE, Kind, Manifest, read_manifest, write_manifest
 from llamarec_cli.store.registry import Store
 
@@ -41,7 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     byte_tokenizer().save_pretrained(folder / "tiny")
     context = Context(Store(folder / "home", wrong_contents), "test")
     prepare_dataset(context, DATA, write_ring(folder / "raw"))
-    train_retriever(context, DATA, overrides=SMALL)
+    train_retriever(context, RetrieverRequest(DATA, overrides=SMALL))
     train_ranker(
         context, DATA, base=str(folder / "tiny"), strategy="likelihood", name=RANKER, signals=[], retriever=RETRIEVER
     )

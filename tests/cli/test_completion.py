@@ -15,8 +15,7 @@ from llamarec_cli.cli.app import app
 from llamarec_cli.data.catalogue import CATALOGUE
 from llamarec_cli.language_model.base_models import BASE_MODELS
 from llamarec_cli.ranking.signals import LANGUAGE_MODEL
-from llamarec_cli.retrieval.models import RETRIEVERS
-from llamarec_cli.retrieval.textrec import Features
+from llamarec_cli.retrieval.registry import RETRIEVERS
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Store
 
@@ -31,11 +30,16 @@ def test_the_scripts_are_what_the_command_prints(shell: str) -> None:
 
 
 def test_lists_that_are_written_down_twice_agree() -> None:
-    assert set(complete.retriever_models("")) == set(RETRIEVERS)
     assert set(complete.strategies("")) == {NO_MODEL, *LANGUAGE_MODEL}
-    assert set(complete.features("")) == set(Features)
     assert set(complete.base_models("smol")) == set(BASE_MODELS)
     assert set(complete.datasets("")) >= set(CATALOGUE)
+
+
+def test_retrievers_features_and_presets_complete() -> None:
+    assert set(complete.retriever_models("")) == set(RETRIEVERS)
+    assert complete.neural_retrievers("p") == []
+    assert complete.features("t") == ["tfidf"]
+    assert complete.retriever_presets("") == ["paper", "tuned"]
 
 
 def make(store: Store, name: str, kind: Kind) -> None:

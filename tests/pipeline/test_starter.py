@@ -13,7 +13,7 @@ from llamarec_cli.pipeline.prepare import prepare_dataset
 from llamarec_cli.pipeline.recommend.single import recommend
 from llamarec_cli.pipeline.starter import STARTER_DATASET, install_starter
 from llamarec_cli.ranking.fusion import FusionGroups
-from llamarec_cli.retrieval.models import build
+from llamarec_cli.retrieval.registry import build
 from llamarec_cli.store.manifest import Kind, read_manifest, sha256_of
 
 STARTER = Path(str(resources.files("llamarec_cli") / "starter"))

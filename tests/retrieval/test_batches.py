@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 from torch.nn.utils.rnn import pad_packed_sequence
 
 from llamarec_cli.data.splits import Sequences
-from llamarec_cli.retrieval.batches import TrainingWindows, pack_histories
-from llamarec_cli.retrieval.lrurec import last_positions
+from llamarec_cli.retrieval.batches import TrainingWindows, last_positions, pack_histories
 
 CPU = torch.device("cpu")
 

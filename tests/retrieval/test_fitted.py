@@ -6,13 +6,12 @@ import torch
 
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import HeldOut, Sequences, Split, held_out, training_sequences
-from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.evaluation.metrics import ndcg_at
 from llamarec_cli.retrieval.candidates import rank_targets, retrieve
 from llamarec_cli.retrieval.ensemble import Ensemble, EnsembleConfig
-from llamarec_cli.retrieval.models import build, describe
 from llamarec_cli.retrieval.neighbours import Neighbours, most_recent
 from llamarec_cli.retrieval.popularity import Popularity, PopularityConfig
+from llamarec_cli.retrieval.registry import build, describe
 from llamarec_cli.retrieval.scoring import Fitting, Retriever
 
 
@@ -93,10 +92,10 @@ def test_an_ensemble_learns_what_its_retriever_misses(ring: PreparedData) -> Non
     model = Ensemble.fit(EnsembleConfig(neighbours=5, window=5, recent=3, retrievers=("lrurec",)), fitting)
     assert model.weights_J[1:].sum() > 0
     assert ndcg_at(rank_targets(model, validation), 10) > 0.6
-    parts = {part["name"]: part for part in model.figures()["blend"]["parts"]}
+    parts = {part["name"]: part for part in model.fit_metrics()["blend"]["parts"]}
     assert list(parts) == ["lrurec", "together", "following"]
     # Who scores everything alike adds nothing.
-    assert parts["lrurec"]["ndcg_without"] == model.figures()["blend"]["ndcg@10"] > 0.6
+    assert parts["lrurec"]["ndcg_without"] == model.fit_metrics()["blend"]["ndcg@10"] > 0.6
     assert any("following" in note for note in told)
 
 
@@ -150,11 +149,6 @@ def test_a_retriever_is_built_again_from_its_description() -> None:
     again.load_state_dict(ensemble.state_dict())
     histories = sequences_of([1, 2], [3])
     assert retrieve(again, histories, 3).items_SK.tolist() == retrieve(ensemble, histories, 3).items_SK.tolist()
-
-
-def test_a_description_of_another_version_is_a_sentence() -> None:
-    with pytest.raises(LlamaRecError, match="another version"):
-        build({"ensemble": {"retriever": "lrurec"}, "blended": []}, 5)
 
 
 class _Leaning(Retriever):

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from llamarec_cli.retrieval.batches import pack_slices
-from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig, diagonal_scan, last_positions
+from llamarec_cli.retrieval.batches import last_positions, pack_slices
+from llamarec_cli.retrieval.diagonal_scan import diagonal_scan
+from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig
 
 CPU = torch.device("cpu")
 

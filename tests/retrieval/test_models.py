@@ -6,12 +6,13 @@ import torch
 
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Sequences, Split, held_out, training_sequences
-from llamarec_cli.errors import UsageError
 from llamarec_cli.retrieval.attention import Ragged, SelfAttention
 from llamarec_cli.retrieval.batches import TrainingWindows, pack_histories
-from llamarec_cli.retrieval.item_texts import Source
-from llamarec_cli.retrieval.models import RETRIEVERS, RetrieverRow, retriever_row
-from llamarec_cli.retrieval.training import TrainingConfig, train_retriever
+from llamarec_cli.retrieval.features import Source
+from llamarec_cli.retrieval.registry import RETRIEVERS, RetrieverRow, retriever_row
+from llamarec_cli.retrieval.trainer import Recipe
+from llamarec_cli.retrieval.training import TrainingData, train_retriever
+from llamarec_cli.retrieval.training_config import TrainingConfig
 
 CPU = torch.device("cpu")
 every_model = pytest.mark.parametrize(
@@ -30,8 +31,8 @@ def made(row: RetrieverRow, items: int, **config: object):  # type: ignore[no-un
     if not row.reads_titles:
         return row.model(items, row.config(**config))
     raw = raw_of(items)
-    model = row.model(items, row.config(raw_widths=(6,), dimensions=4, hidden=8, **config), raw)
-    model.settle()
+    model = row.model(items, row.config(dimensions=4, hidden=8, **config), raw)
+    model.refresh()
     return model
 
 
@@ -106,20 +107,12 @@ def test_attention_looks_back_only_where_it_should_and_never_at_padding(causal: 
 
 @every_model
 def test_it_learns_what_comes_next(row: RetrieverRow, ring: PreparedData) -> None:
+    raw = raw_of(ring.item_count) if row.reads_titles else None
+    config = TrainingConfig(batch_size=16, epochs=60, validate_every=60, learning_rate=1e-2, patience=4)
     model, state = train_retriever(
-        training_sequences(ring),
-        held_out(ring, Split.VALIDATION),
-        ring.item_count,
-        row,
-        row.config(width=16, dropout=0.0, max_length=12, **({"raw_widths": (6,)} if row.reads_titles else {})),
-        TrainingConfig(batch_size=16, epochs=60, validate_every=60, learning_rate=1e-2, patience=4),
+        TrainingData(training_sequences(ring), held_out(ring, Split.VALIDATION), ring.item_count, raw),
+        Recipe(row, row.config(width=16, dropout=0.0, max_length=12), config),
         device=CPU,
-        raw=raw_of(ring.item_count) if row.reads_titles else None,
     )
     assert max(validation.recall for validation in state.validations) > 0.9
     assert not model.training
-
-
-def test_an_unknown_retriever_is_named() -> None:
-    with pytest.raises(UsageError, match="did you mean sasrec"):
-        retriever_row("sasrek")

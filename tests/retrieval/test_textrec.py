@@ -6,8 +6,8 @@ import torch
 
 from llamarec_cli.data.splits import Sequences
 from llamarec_cli.retrieval.candidates import retrieve
+from llamarec_cli.retrieval.features import Source
 from llamarec_cli.retrieval.item_texts import (
-    Source,
     TfidfVectors,
     fit_sparse_whitening,
     fit_whitening,
@@ -20,11 +20,10 @@ TITLES = ["Halo 3", "Halo 4", "Gran Turismo 5", "Zelda", "Turismo", "Halo 3"]
 
 def trained(features: str, raw: dict[Source, object]) -> TextRec:
     torch.manual_seed(0)
-    widths = tuple(vectors.shape[1] for vectors in raw.values())  # type: ignore[attr-defined]
-    config = TextRecConfig(width=8, hidden=8, dimensions=4, features=features, raw_widths=widths)
+    config = TextRecConfig(width=8, hidden=8, dimensions=4, features=features)
     model = TextRec(len(TITLES), config, raw).eval()
     with torch.no_grad():
-        model.settle()
+        model.refresh()
     return model
 
 

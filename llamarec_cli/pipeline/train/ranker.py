@@ -37,11 +37,12 @@ from llamarec_cli.language_model.inference import load_for_ranking
 from llamarec_cli.pipeline.prepare import need_dataset
 from llamarec_cli.pipeline.train.adapter import AdapterTraining
 from llamarec_cli.pipeline.train.retriever import need_retriever
+from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
 from llamarec_cli.pipeline.train.tensorboard import need_figures_folder, need_tensorboard
 from llamarec_cli.ranking.fusion_fit import Available, fit_groups
 from llamarec_cli.ranking.signals import CHEAP, LANGUAGE_MODEL, Signal, SignalSource
 from llamarec_cli.retrieval.candidates import DEFAULT_K
-from llamarec_cli.retrieval.models import RETRIEVERS
+from llamarec_cli.retrieval.registry import RETRIEVERS
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
 from llamarec_cli.strategies.likelihood import LikelihoodEngine
@@ -249,7 +250,8 @@ def _first_stage(
     """Return the retriever of that name, trained first where it is missing and called after its model."""
     model = DEFAULT_FIRST_STAGE if retriever is None else retriever.removeprefix(f"{dataset}/")
     if model in RETRIEVERS:
-        return need_retriever(context, dataset, data, overrides, model=model, base=base)
+        request = RetrieverRequest(dataset, model=model, base=base, overrides=overrides)
+        return need_retriever(context, data, request)
     assert retriever is not None
     return load_retriever(context, retriever, data)
 

@@ -3,7 +3,7 @@
 from llamarec_cli.pipeline.recommend.recommendations import ranking_sentence
 from llamarec_cli.retrieval.ensemble import Ensemble, EnsembleConfig
 from llamarec_cli.retrieval.item_texts import Source
-from llamarec_cli.retrieval.models import build
+from llamarec_cli.retrieval.registry import build
 
 BLEND = Ensemble(
     3,

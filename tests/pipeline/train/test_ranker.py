@@ -20,6 +20,7 @@ from llamarec_cli.pipeline.prepare import prepare_dataset
 from llamarec_cli.pipeline.recommend.single import recommend
 from llamarec_cli.pipeline.train.ranker import train as train_any
 from llamarec_cli.pipeline.train.retriever import train as train_retriever
+from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
 
 OVERRIDES = {
     "lrurec": {"width": 16, "blocks": 1, "max_length": 12},
@@ -48,7 +49,7 @@ def save(model: Any, folder: Path) -> str:
 @pytest.fixture
 def prepared(context: Context, raw_folder: Path) -> Context:
     prepare_dataset(context, "ml-100k", raw_folder)
-    train_retriever(context, "ml-100k", overrides=OVERRIDES)
+    train_retriever(context, RetrieverRequest("ml-100k", overrides=OVERRIDES))
     return context
 
 
@@ -73,7 +74,7 @@ def test_one_call_makes_a_ranker(prepared: Context, tmp_path: Path, make: Any, q
 
 def test_forty_candidates_are_ranked(context: Context, tmp_path: Path) -> None:
     prepare_dataset(context, "ml-100k", write_ring(tmp_path / "wide", items=60, users=90))
-    train_retriever(context, "ml-100k", overrides=OVERRIDES)
+    train_retriever(context, RetrieverRequest("ml-100k", overrides=OVERRIDES))
     base = save(tiny_llama(), tmp_path / "tiny-base")
     train(context, "ml-100k", base=base, k=40, overrides=OVERRIDES)
     result = recommend(context, ["5"], dataset="ml-100k", ranker="ml-100k/tiny-base", top=40, fusion=False)
