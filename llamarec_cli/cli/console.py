@@ -128,7 +128,8 @@ def progress() -> Iterator[Reporter]:
         max_refresh = 0.5
 
         def render(self, task: Task) -> Text:
-            return Text(time_left(task.time_remaining, task.fields["seconds_left"]), style="progress.remaining")
+            left = time_left(task.time_remaining, task.fields["seconds_left"])
+            return Text(f"{left} left", style="progress.remaining")
 
     console = Console(stderr=True)
     tasks: dict[str, TaskID] = {}

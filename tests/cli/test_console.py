@@ -39,7 +39,7 @@ def test_a_bar_shows_amount_detail_and_time_left(monkeypatch: pytest.MonkeyPatch
         report(Progress("train ranker", 3, 1_000, "loss 1.234, 800 tokens a second", seconds_left=61.0))
     shown = terminal.getvalue()
     assert "3/1,000" in shown
-    assert "0:01:01" in shown
+    assert "0:01:01 left" in shown
     assert "800 tokens a second" in shown
 
 
