@@ -134,7 +134,7 @@ def _run(
             state.finished = done == total or since_best(state.validations) >= config.patience
             trainer.snapshot()
             save_state(state)
-            report(_progress(trainer, done, total, note=_validation_note(state.validations)))
+            report(_progress(trainer, done, total, _seconds_left(limits, began), _validation_note(state.validations)))
             if state.finished or limits.reached(state, done):
                 # The bar ends where training does.
                 report(_progress(trainer, done, done, note=_stop_note(trainer, done, total, limits)))
@@ -169,7 +169,7 @@ def _stop_note(trainer: Trainer, done: int, total: int, limits: Limits) -> str:
         validations = f"{since} validation{'' if since == 1 else 's'}"
         return f"Stopped early at step {done:,} of {total:,}: {validations} without a better Recall@10."
     if trainer.state.is_over(limits.max_minutes):
-        return f"Stopped at step {done:,} of {total:,}: the limit of {limits.max_minutes:g} minutes is reached."
+        return f"Stopped at step {done:,} of {total:,}: the time limit is reached ({limits.max_minutes:g} min)."
     return ""
 
 

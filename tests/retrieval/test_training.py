@@ -73,7 +73,7 @@ def test_the_end_of_the_last_epoch_has_no_note_and_the_time_limit_has_one(ring: 
     assert reports[-1].note == ""
     assert {report.seconds_left for report in reports} == {None}
     train(ring, limits=Limits(max_minutes=0.0), report=reports.append)
-    assert reports[-1].note == "Stopped at step 20 of 80: the limit of 0 minutes is reached."
+    assert reports[-1].note == "Stopped at step 20 of 80: the time limit is reached (0 min)."
     assert any(report.seconds_left is not None for report in reports)
 
 

@@ -1,74 +1,20 @@
-"""Retrievers that are counted, or made over another."""
+"""Ensembles of fake retrievers."""
 
 import numpy as np
-import pytest
 import torch
+from sequences import nothing_held_out, sequences_of
 
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import HeldOut, Sequences, Split, held_out, training_sequences
 from llamarec_cli.evaluation.metrics import ndcg_at
 from llamarec_cli.retrieval.candidates import rank_targets, retrieve
 from llamarec_cli.retrieval.ensemble import Ensemble, EnsembleConfig
-from llamarec_cli.retrieval.neighbours import Neighbours, most_recent
-from llamarec_cli.retrieval.popularity import Popularity, PopularityConfig
 from llamarec_cli.retrieval.registry import build, describe
 from llamarec_cli.retrieval.scoring import Fitting, Retriever
 
 
-def sequences_of(*sequences: list[int]) -> Sequences:
-    offsets = np.concatenate([[0], np.cumsum([len(sequence) for sequence in sequences])]).astype(np.int64)
-    return Sequences(np.array(sum(sequences, []), dtype=np.int32), offsets)
-
-
-def no_other(name: str) -> Retriever:
-    raise AssertionError(f"{name} was asked for")
-
-
-def fitting_on(sequences: Sequences, validation: HeldOut, items: int, trained=no_other) -> Fitting:  # type: ignore[no-untyped-def]
+def fitting_on(sequences: Sequences, validation: HeldOut, items: int, trained) -> Fitting:  # type: ignore[no-untyped-def]
     return Fitting(sequences, validation, items, trained, torch.device("cpu"))
-
-
-def nothing_held_out() -> HeldOut:
-    return HeldOut(np.empty(0, dtype=np.int64), sequences_of(), np.empty(0, dtype=np.int32))
-
-
-def test_popularity_counts_the_training_sequences() -> None:
-    sequences = sequences_of([1, 2, 2], [2, 3, 4, 4])
-    model = Popularity.fit(PopularityConfig(), fitting_on(sequences, nothing_held_out(), 5))
-    assert retrieve(model, sequences_of([1], [2]), k=3).items_SK.tolist() == [[2, 4, 3], [4, 1, 3]]
-
-
-def test_pairs_count_by_nearness_and_by_rarity() -> None:
-    table = Neighbours(4, neighbours=3)
-    table.count(sequences_of([1, 2, 3], [1, 3], [4]), window=2, directed=False)
-    # 1 and 3: at distance 2 once and 1 once; each occurs twice.
-    assert table.items_VN[1].tolist() == [3, 2, 0]
-    assert table.weights_VN[1].tolist() == pytest.approx([1.5 / 2, 1 / np.sqrt(2), 0])
-    assert table.items_VN[4].tolist() == [0, 0, 0]
-
-
-def test_a_directed_pair_counts_for_the_earlier_item_alone() -> None:
-    table = Neighbours(3, neighbours=2)
-    table.count(sequences_of([1, 2, 2, 3]), window=1, directed=True)
-    assert table.items_VN.tolist() == [[0, 0], [2, 0], [3, 0], [0, 0]]
-
-
-def test_only_the_strongest_neighbours_are_kept() -> None:
-    table = Neighbours(4, neighbours=1)
-    table.count(sequences_of([1, 2, 3, 4]), window=3, directed=False)
-    assert table.items_VN[1:].tolist() == [[2], [1], [2], [3]]
-
-
-def test_neighbours_of_recent_items_add_up() -> None:
-    table = Neighbours(3, neighbours=2)
-    table.count(sequences_of([1, 2], [2, 3]), window=1, directed=False)
-    scores = table.score(torch.tensor([[1, 3], [2, 0]]), torch.tensor([[1.0, 0.5], [1.0, 0.0]]))
-    half = 1 / np.sqrt(2)
-    assert scores[:, 1:].tolist() == pytest.approx(np.array([[0, 1.5 * half, 0], [half, 0, half]]))
-
-
-def test_the_most_recent_items_come_first() -> None:
-    assert most_recent(sequences_of([1, 2, 3], [4]), np.array([0, 1]), 2).tolist() == [[3, 2], [4, 0]]
 
 
 class _Indifferent(Retriever):

@@ -1,12 +1,12 @@
-"""What every neural retriever must do, whatever it is made of."""
+"""Properties of every neural retriever."""
 
 import numpy as np
 import pytest
 import torch
+from sequences import sequences_of
 
 from llamarec_cli.data.dataset import PreparedData
-from llamarec_cli.data.splits import Sequences, Split, held_out, training_sequences
-from llamarec_cli.retrieval.attention import Ragged, SelfAttention
+from llamarec_cli.data.splits import Split, held_out, training_sequences
 from llamarec_cli.retrieval.batches import TrainingWindows, pack_histories
 from llamarec_cli.retrieval.features import Source
 from llamarec_cli.retrieval.registry import RETRIEVERS, RetrieverRow, retriever_row
@@ -18,12 +18,6 @@ CPU = torch.device("cpu")
 every_model = pytest.mark.parametrize(
     "row", [row for row in RETRIEVERS.values() if row.is_neural], ids=lambda row: row.name
 )
-
-
-def sequences_of(*sequences: list[int]) -> Sequences:
-    lengths = [len(sequence) for sequence in sequences]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Sequences(np.array(sum(sequences, []), dtype=np.int32), offsets)
 
 
 def made(row: RetrieverRow, items: int, **config: object):  # type: ignore[no-untyped-def]
@@ -88,21 +82,6 @@ def test_the_training_loss_is_that_of_every_prefix_on_its_own(name: str) -> None
             losses.append(-torch.log_softmax(scores, -1)[sequence[end]])
     batch = next(windows.epoch(3, seed=0, epoch=0, device=CPU))
     assert torch.allclose(model.training_loss(batch), torch.stack(losses).mean(), atol=1e-5)
-
-
-@pytest.mark.parametrize("causal", [True, False])
-def test_attention_looks_back_only_where_it_should_and_never_at_padding(causal: bool) -> None:
-    torch.manual_seed(0)
-    attention = SelfAttention(8, heads=2, dropout=0.0, causal=causal).eval()
-    ragged = Ragged.of(pack_histories(sequences_of([1, 2, 3], [4]), np.arange(2), 6, CPU))
-    rows = torch.randn(4, 8)
-    before = attention(rows, ragged)
-    changed = rows.clone()
-    changed[2] += 1
-    after = attention(changed, ragged)
-    assert torch.allclose(before[:2], after[:2]) == causal
-    assert not torch.allclose(before[2], after[2])
-    assert torch.allclose(before[3], after[3])
 
 
 @every_model
