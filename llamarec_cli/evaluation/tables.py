@@ -51,11 +51,6 @@ class MetricTable:
         """Whether the paper has a value for any cell."""
         return any(cell.paper is not None for cells in self.rows.values() for cell in cells)
 
-    def values(self, model: str) -> list[tuple[float, float | None]]:
-        """Return the measured values of a model with their deviations, in the order of the rows."""
-        column = self.models.index(model)
-        return [(cells[column].value, cells[column].deviation) for cells in self.rows.values()]
-
 
 class TableFormat(StrEnum):
     """Formats of a table in a file; the values are the suffixes of file names."""
