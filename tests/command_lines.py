@@ -1,9 +1,13 @@
 """Calls of `llamarec`: run in this process, or found in shell text and checked by the command line's own parser."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -22,6 +26,25 @@ def run(*arguments: str, stdin: str | None = None, code: int = 0) -> Any:
 def as_json(*arguments: str, stdin: str | None = None) -> Any:
     """Run a command that prints one JSON object."""
     return json.loads(run(*arguments, "--json", stdin=stdin).stdout)
+
+
+def run_code(code: str, redirection: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own, from a shell that may redirect its streams."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$0" -c "$1" {redirection}', sys.executable, code],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **variables},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=60,
+        check=False,
+    )
+
+
+def main_with(*arguments: str) -> str:
+    """Return Python code that runs a command."""
+    return f"import sys; sys.argv = ['llamarec', *{arguments!r}]; from llamarec_cli.__main__ import main; main()"
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -48,7 +48,7 @@ class _ErrorBoundary(TyperGroup):
             console.show_error(error)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
-            console.say("Interrupted. Repeat the command to resume; for recommend --input, add --resume.")
+            console.say("Interrupted. Repeat the command to go on where it was; with recommend --input add --resume.")
             raise typer.Exit(EXIT_CODE) from None
         except BrokenPipeError:
             _discard_output()

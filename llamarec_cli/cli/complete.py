@@ -46,7 +46,7 @@ def retriever_models(incomplete: str) -> list[str]:
 
 
 def features(incomplete: str) -> list[str]:
-    """Complete the kind of title features that textrec uses."""
+    """Complete the features that a retriever of titles reads."""
     return _beginning(incomplete, CHOICES["features"]())
 
 

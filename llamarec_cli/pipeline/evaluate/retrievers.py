@@ -14,9 +14,9 @@ from llamarec_cli.errors import LlamaRecError, command
 from llamarec_cli.evaluation.metrics import Ranks
 from llamarec_cli.evaluation.paper import TWO_STAGES
 from llamarec_cli.pipeline.starter import install_starter, is_starter
-from llamarec_cli.ranking.signals import LANGUAGE_MODEL
 from llamarec_cli.store.manifest import Kind
 from llamarec_cli.store.registry import Artefact
+from llamarec_cli.strategies.registry import fusable_strategies
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def columns_of(retrievers: Sequence[Artefact], dataset: str) -> dict[str, str]:
     for by_seed in by_config.values():
         whole = min(by_seed.values(), key=lambda name: (len(name), name))
         short = whole.removeprefix(f"{dataset}/")
-        reserved = short in (TWO_STAGES, *LANGUAGE_MODEL) or short in columns.values()
+        reserved = short in (TWO_STAGES, *fusable_strategies()) or short in columns.values()
         columns |= dict.fromkeys(by_seed.values(), whole if reserved else short)
     return columns
 
