@@ -1,6 +1,7 @@
-"""What the bars show."""
+"""Progress, JSON, and removal of terminal control characters."""
 
 import io
+import json
 
 import pytest
 
@@ -93,3 +94,19 @@ def test_what_steers_a_terminal_is_not_printed(capsys: pytest.CaptureFixture[str
     assert shown.out.count(HARMLESS) == 4
     assert shown.err.count(HARMLESS) == 5
     assert all(one.isprintable() or one == "\n" for one in shown.out + shown.err)
+
+
+def test_json_is_strict(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_json({"recall": float("nan"), "all": [float("inf"), 1.0], "title": "é\x1b"})
+    shown = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert shown == {"recall": None, "all": [None, 1.0], "title": "é\x1b"}
+
+
+def test_nothing_foreign_steers_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_table("a\x1b[2J", ["b"], [["c\x1b]0;x\x07"], ["d\x9b1m"]])
+    console.print_lines("e\x1b[31m", "tab\tand\nline")
+    console.say("f\x1b[0m\r")
+    shown = capsys.readouterr()
+    for text in (shown.out, shown.err):
+        assert not {"\x1b", "\x07", "\x9b", "\r"} & set(text)
+    assert "tab and line" in shown.out

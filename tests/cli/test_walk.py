@@ -2,13 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+from command_lines import as_json, run
 from fakes import write_ring
-from typer.testing import CliRunner
 
-from llamarec_cli.cli.app import app
 from llamarec_cli.store.registry import Store
 
 CONFIG = """
@@ -33,16 +31,6 @@ warmup_steps = 1
 validate_every = 2
 validation_users = 5
 """
-
-
-def run(*arguments: str, stdin: str | None = None, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, list(arguments), input=stdin, catch_exceptions=False)
-    assert result.exit_code == code, result.stderr
-    return result
-
-
-def as_json(*arguments: str, stdin: str | None = None) -> Any:
-    return json.loads(run(*arguments, "--json", stdin=stdin).stdout)
 
 
 @pytest.fixture
@@ -182,26 +170,6 @@ def test_the_tables_for_people_show_the_same(raw_folder: Path, store_with_base: 
     assert "made by: llamarec" in run("store", "show", "ml-100k").stdout
 
 
-def test_retrievers_side_by_side(raw_folder: Path, home: Path, config: str, tmp_path: Path) -> None:
-    run("prepare", "ml-100k", "--source", str(raw_folder))
-    for model in ("lrurec", "sasrec"):
-        run("train", "retriever", "--dataset", "ml-100k", "--model", model, "--config", config)
-    evaluated = as_json("evaluate", "--dataset", "ml-100k", "--compare", "sasrec", "--compare", "lrurec")
-    assert set(evaluated["models"]) == {"lrurec", "sasrec"}
-    differences = evaluated["comparison"]["differences"]
-    for metric, found in differences.items():
-        expected = evaluated["models"]["sasrec"]["all"][metric] - evaluated["models"]["lrurec"]["all"][metric]
-        assert found["mean"] == pytest.approx(expected)
-        assert found["low"] <= found["mean"] <= found["high"]
-    run("evaluate", "--dataset", "ml-100k", "--output", str(tmp_path / "table.md"))
-    assert "0.0993" in (tmp_path / "table.md").read_text()
-    assert (
-        "did you mean sasrec"
-        in run("evaluate", "--dataset", "ml-100k", "--compare", "sasrek", "--compare", "lrurec", code=2).stderr
-    )
-    run("evaluate", "--dataset", "ml-100k", "--output", str(tmp_path / "table.pdf"), code=2)
-
-
 def test_a_catalogue_smaller_than_the_candidates(store_with_base: Store, config: str, tmp_path: Path) -> None:
     folder = write_ring(tmp_path / "small", items=25)
     run("prepare", "ml-100k", "--source", str(folder))
@@ -256,39 +224,6 @@ def test_a_replaced_retriever_makes_the_ranker_stale(raw_folder: Path, store_wit
     assert "was trained with another ml-100k/lrurec" in result.stderr
     result = run("evaluate", "--dataset", "ml-100k", code=1)
     assert "was trained with another ml-100k/lrurec" in result.stderr
-
-
-def test_runs_that_differ_in_their_seed_alone_share_a_column(raw_folder: Path, home: Path, config: str) -> None:
-    run("prepare", "ml-100k", "--source", str(raw_folder))
-    train = ("train", "retriever", "--dataset", "ml-100k", "--config", config)
-    run(*train)
-    for seed in ("1", "2"):
-        run(*train, "--seed", seed, "--name", f"ml-100k/lrurec-seed-{seed}")
-    run(*train, "--preset", "paper", "--name", "ml-100k/lrurec-paper")
-    run("train", "retriever", "--dataset", "ml-100k", "--model", "popularity")
-    run("train", "retriever", "--dataset", "ml-100k", "--model", "ensemble", "--config", config)
-    evaluated = as_json("evaluate", "--dataset", "ml-100k")
-    runs = {model: len(of_model["runs"]) for model, of_model in evaluated["models"].items()}
-    assert runs == {"lrurec": 3, "lrurec-paper": 1, "popularity": 1, "ensemble": 1}
-    assert evaluated["merged"] == {"lrurec": ["ml-100k/lrurec", "ml-100k/lrurec-seed-1", "ml-100k/lrurec-seed-2"]}
-    run(
-        "train",
-        "retriever",
-        "--dataset",
-        "ml-100k",
-        "--model",
-        "ensemble",
-        "--name",
-        "ml-100k/second",
-        "--config",
-        config,
-    )
-    run(*train, "--name", "mine/lrurec", "--seed", "9", "--max-minutes", "0")
-    columns = as_json("evaluate", "--dataset", "ml-100k")["models"]
-    assert {"lrurec", "ensemble", "second", "mine/lrurec"} <= set(columns)
-    assert " ± " in run("evaluate", "--dataset", "ml-100k").stdout
-    result = run("evaluate", "--dataset", "ml-100k", "--output", str(home / "nowhere" / "t.md"), code=1)
-    assert "no folder" in result.stderr
 
 
 def test_bench_retriever(raw_folder: Path, home: Path) -> None:
@@ -417,9 +352,6 @@ def test_every_strategy_ranks_with_every_ranker(
     exact = json.loads(run(*asked, "--no-fusion", "--precision", "fp32").stdout)["items"]
     by_id = {item["id"]: item["probability"] for item in exact}
     assert all(item["probability"] == pytest.approx(by_id[item["id"]], abs=0.02) for item in alone)
-    run("evaluate", "--dataset", "ml-100k", "--strategy", "pointwise", "--output", "x.md", code=2)
-    run("evaluate", "--dataset", "ml-100k", "--precision", "fp32", code=2)
-    run("evaluate", "--dataset", "ml-100k", "--sample", "3", code=2)
     run(*asked, "--strategy", "guess", code=2)
 
 

@@ -211,4 +211,4 @@ def test_list_tells_what_came_back(store: Store, home: Path) -> None:
     (home / "staging" / f"{OWNER}.lock").touch()
     result = run("store", "verify", "--json")
     assert json.loads(result.stdout) == {"checked": ["games"], "damaged": {}}
-    assert "games had been moved aside by a replacement that was interrupted; it is back" in result.stderr
+    assert "games is restored: replacing it had been interrupted" in result.stderr

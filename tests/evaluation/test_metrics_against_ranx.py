@@ -19,7 +19,7 @@ def test_ranx_agrees_for_every_user_ties_included(levels: int) -> None:
     targets = generator.integers(ITEMS, size=USERS).astype(np.int32)
     ours = gains_per_user(ranks_of(torch.from_numpy(scores), targets))
 
-    # Among equals ours puts the true item last; ranx has no such rule, so it is told by half a step.
+    # Our ranks put the true item behind items of the same score. ranx breaks ties otherwise, so its score is lowered.
     pessimistic = scores.copy()
     pessimistic[np.arange(USERS), targets] -= 0.5
     qrels = Qrels({f"user{user}": {f"item{target}": 1} for user, target in enumerate(targets)})
