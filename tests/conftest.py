@@ -18,7 +18,8 @@ from llamarec_cli.artefacts.context import Context
 from llamarec_cli.data.dataset import PreparedData, prepare
 from llamarec_cli.data.readers import read_raw_log
 from llamarec_cli.data.splits import training_sequences
-from llamarec_cli.language_model.base_models import DEFAULT_BASE, load_tokenizer
+from llamarec_cli.language_model.base_models import load_tokenizer
+from llamarec_cli.language_model.catalogue import DEFAULT_BASE
 from llamarec_cli.ranking.examples import TrainingExamples
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Store

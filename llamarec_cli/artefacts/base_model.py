@@ -15,7 +15,8 @@ from pathlib import Path
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.file_digests import FileDigests
 from llamarec_cli.errors import LlamaRecError, nearest
-from llamarec_cli.language_model.base_models import BASE_MODELS, BaseModelRow, convert_gguf
+from llamarec_cli.language_model.base_models import convert_gguf
+from llamarec_cli.language_model.catalogue import BASE_MODELS, BaseModelRow
 from llamarec_cli.language_model.libraries import quiet_libraries
 from llamarec_cli.language_model.model_folders import check_model_folder, model_files
 from llamarec_cli.progress import Progress

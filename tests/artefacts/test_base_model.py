@@ -16,7 +16,7 @@ from llamarec_cli.artefacts.base_model import need_base_model
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.file_digests import FileDigests
 from llamarec_cli.errors import HomeError, LlamaRecError
-from llamarec_cli.language_model.base_models import DEFAULT_BASE
+from llamarec_cli.language_model.catalogue import DEFAULT_BASE
 from llamarec_cli.store import integrity
 from llamarec_cli.store.manifest import sha256_of
 from llamarec_cli.store.registry import Store

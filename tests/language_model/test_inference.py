@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from llamarec_cli.language_model.adapters import add_adapter, save_adapter
 from llamarec_cli.language_model.base_models import load_tokenizer
-from llamarec_cli.language_model.inference import Precision, load_for_ranking
+from llamarec_cli.language_model.inference import load_for_ranking
+from llamarec_cli.names import Precision
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.strategies.prompt import render_prompt
 from llamarec_cli.strategies.prompt_encoder import PromptEncoder

@@ -25,7 +25,8 @@ from llamarec_cli.artefacts.context import Context
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.language_model import libraries
 from llamarec_cli.language_model.adapters import add_adapter, merge_adapter, save_adapter
-from llamarec_cli.language_model.base_models import DEFAULT_BASE, load_base_model, load_tokenizer
+from llamarec_cli.language_model.base_models import load_base_model, load_tokenizer
+from llamarec_cli.language_model.catalogue import DEFAULT_BASE
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Store
 

@@ -18,7 +18,8 @@ from transformers import CodeGenConfig, CodeGenForCausalLM
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.language_model.fast_paths import sees_all, takes_short_cuts
 from llamarec_cli.language_model.head import check_head
-from llamarec_cli.language_model.inference import Precision, load_for_ranking
+from llamarec_cli.language_model.inference import load_for_ranking
+from llamarec_cli.names import Precision
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.scorer import CandidateScorer
 from llamarec_cli.strategies.generation import generate

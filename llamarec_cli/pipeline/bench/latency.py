@@ -17,8 +17,10 @@ from llamarec_cli.artefacts.context import Context
 from llamarec_cli.devices import best_device
 from llamarec_cli.errors import UnknownNameError, UsageError
 from llamarec_cli.evaluation.latency import LatencyPoint
-from llamarec_cli.language_model.base_models import DEFAULT_BASE, load_tokenizer
-from llamarec_cli.language_model.inference import Precision, load_for_ranking, precision_dtype
+from llamarec_cli.language_model.base_models import load_tokenizer
+from llamarec_cli.language_model.catalogue import DEFAULT_BASE
+from llamarec_cli.language_model.inference import load_for_ranking, precision_dtype
+from llamarec_cli.names import Precision
 from llamarec_cli.pipeline.bench.machine import Machine, measure_machine, times_ms
 from llamarec_cli.pipeline.bench.random_models import ARCHITECTURES, random_model
 from llamarec_cli.progress import Progress

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from llamarec_cli.language_model.attention import use_own_attention
-from llamarec_cli.language_model.base_models import DEFAULT_BASE
+from llamarec_cli.language_model.catalogue import DEFAULT_BASE
 from llamarec_cli.language_model.packed_linear import pack_linears
 
 # By the arguments of their configuration.

@@ -20,9 +20,11 @@ from llamarec_cli.artefacts.context import Context
 from llamarec_cli.data.splits import Split, held_out
 from llamarec_cli.devices import best_device
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.language_model.base_models import DEFAULT_BASE, load_base_model, load_tokenizer
+from llamarec_cli.language_model.base_models import load_base_model, load_tokenizer
+from llamarec_cli.language_model.catalogue import DEFAULT_BASE
 from llamarec_cli.language_model.forward import transformer_of
-from llamarec_cli.language_model.inference import Precision, load_for_ranking
+from llamarec_cli.language_model.inference import load_for_ranking
+from llamarec_cli.names import Precision
 from llamarec_cli.pipeline.bench.machine import Machine, measure_machine, peak_memory, times_ms
 from llamarec_cli.pipeline.prepare import need_dataset
 from llamarec_cli.progress import Progress

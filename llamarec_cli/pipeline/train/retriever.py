@@ -19,7 +19,7 @@ from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out, training_sequences
 from llamarec_cli.devices import best_device
 from llamarec_cli.errors import UsageError
-from llamarec_cli.language_model.base_models import DEFAULT_BASE
+from llamarec_cli.language_model.catalogue import DEFAULT_BASE
 from llamarec_cli.pipeline.train.forecast import announce_members
 from llamarec_cli.pipeline.train.retriever_plan import Overrides, Plan, default_name, features_told, make_plan
 from llamarec_cli.pipeline.train.title_vectors import raw_vectors

@@ -11,7 +11,8 @@ from tiny_models import tiny_model
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.evaluation.metrics import ndcg_at
 from llamarec_cli.language_model.adapters import adapter_parameters, add_adapter, merge_adapter, save_adapter
-from llamarec_cli.language_model.base_models import Quantization, load_base_model
+from llamarec_cli.language_model.base_models import load_base_model
+from llamarec_cli.names import Quantization
 from llamarec_cli.progress import Progress
 from llamarec_cli.ranking.examples import TrainingExamples
 from llamarec_cli.strategies.prompt_encoder import PromptEncoder
