@@ -57,7 +57,7 @@ def deprecations_of_what_is_called_are_errors() -> Iterator[None]:
         return log
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("llamarec_cli.language_model.libraries.QUIETED", ())
+        patch.setattr("llamarec_cli.language_model.libraries.SILENCED_WARNINGS", ())
         for name in _LOGGED:
             patch.setattr(logging.Logger, name, strict(name))
         yield

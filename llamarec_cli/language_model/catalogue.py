@@ -35,6 +35,8 @@ class BaseModelRow:
 
 
 DEFAULT_BASE = "smollm2-135m"
+# Hint of errors that only another base model resolves.
+OTHER_BASE_HINT = "Choose another base model with `base`."
 
 BASE_MODELS: dict[str, BaseModelRow] = {
     row.name: row

@@ -1,6 +1,6 @@
-"""A base model as it ranks: in the precision asked for, its adapter merged, made fast for the device.
+"""Loading a base model for ranking: in a given precision, with its adapter merged, optimised for the device.
 
-Training loads its models by `base_models` alone, since what makes ranking fast carries no gradients.
+Training loads its models with `base_models` alone, since these optimisations carry no gradients.
 """
 
 from __future__ import annotations
@@ -15,19 +15,24 @@ from llamarec_cli.language_model.base_models import compute_dtype, load_base_mod
 from llamarec_cli.language_model.packed_linear import pack_linears
 from llamarec_cli.names import Precision, Quantization
 
-_DTYPES = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16, Precision.FP32: torch.float32}
+_DTYPES = {
+    Precision.BF16: torch.bfloat16,
+    Precision.FP16: torch.float16,
+    Precision.FP32: torch.float32,
+    Precision.NF4: torch.bfloat16,
+}
 
 
 def load_for_ranking(
     folder: Path, device: torch.device, precision: Precision | None = None, adapter: Path | None = None
 ) -> Any:
-    """Load a base model that is to rank.
+    """Load a base model for ranking.
 
     Args:
         folder: A base model folder.
-        device: Where it goes.
-        precision: What it computes in; by default what the device is best at.
-        adapter: Folder of a LoRA adapter that is merged into it.
+        device: Device of the weights.
+        precision: Data type; by default the best that the device supports.
+        adapter: Folder of a LoRA adapter to merge into the model.
 
     Returns:
         A transformers causal language model in evaluation mode, without gradients.
@@ -43,5 +48,5 @@ def load_for_ranking(
 
 
 def precision_dtype(precision: Precision | None, device: torch.device) -> torch.dtype:
-    """Return what a model of that precision computes in."""
-    return compute_dtype(device) if precision is None else _DTYPES.get(precision, torch.bfloat16)
+    """Return the data type that a model of that precision computes in; None for the device's default."""
+    return compute_dtype(device) if precision is None else _DTYPES[precision]

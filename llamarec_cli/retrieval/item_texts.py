@@ -1,6 +1,6 @@
 """Features of items that come from their texts: what TextRec reads in place of item ids.
 
-A *source* turns a text into a raw vector. The language model's is in `ranking.title_reading`; the two here are its
+A *source* turns a text into a raw vector. The language model's is `language_model.title_encoder`; the two here are its
 controls: TF-IDF, which knows the words of a title and nothing else, and random vectors, which know nothing. Raw vectors
 of any source are whitened: projected to few dimensions that are uncorrelated over the catalogue and of variance 1, so
 that sources differ in what they know and not in scale or size.

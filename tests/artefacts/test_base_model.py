@@ -170,3 +170,7 @@ def test_a_folder_that_cannot_be_read_is_a_sentence(
     monkeypatch.setattr(Path, "read_text", forbidden)
     with pytest.raises(LlamaRecError, match=r"cannot be read \(Permission denied\)"):
         need_base_model(context, str(large))
+
+
+def test_the_default_base_model_is_taken_from_the_store(store_with_base: Store) -> None:
+    assert need_base_model(Context(store_with_base, command="test"), DEFAULT_BASE).path.is_dir()

@@ -37,6 +37,6 @@ def test_no_code_of_a_model_runs_whatever_is_answered(tmp_path: Path, terminal: 
     os.close(theirs)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
-    assert "brings code" in " ".join(done.stderr.split())
+    assert "contains code" in " ".join(done.stderr.split())
     assert done.stdout == ""
     assert not trace.exists()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from fakes import tiny_llama, tiny_mistral
 
-from llamarec_cli.language_model.attention import OWN, attend_by_one_kernel, attend_in_blocks, use_own_attention
+from llamarec_cli.language_model.attention import ATTENTION_NAME, block_attention, use_block_attention, varlen_attention
 
 
 @pytest.mark.parametrize(("length", "before"), [(1, 0), (63, 0), (64, 0), (200, 0), (70, 33), (1, 40)])
@@ -21,14 +21,14 @@ def test_blocks_equal_attention_by_the_definition(length: int, before: int) -> N
             scores = scores + mask[:, None]
         weights = scores.masked_fill(~causal, -torch.inf).softmax(-1)
         expected = (weights @ value.repeat_interleave(2, dim=1)).transpose(1, 2)
-        assert torch.allclose(attend_in_blocks(query, key, value, 0.3, mask), expected, atol=1e-5)
+        assert torch.allclose(block_attention(query, key, value, 0.3, mask), expected, atol=1e-5)
 
 
 @torch.no_grad()
 def test_a_model_gives_the_same_with_blocks_as_without_also_with_padding_and_while_it_writes() -> None:
     plain, blocks = tiny_llama(), tiny_llama()
-    use_own_attention(blocks)
-    assert blocks.config._attn_implementation == OWN
+    use_block_attention(blocks)
+    assert blocks.config._attn_implementation == ATTENTION_NAME
     ids = torch.randint(0, 258, (2, 90), generator=torch.Generator().manual_seed(0))
     padding = torch.ones_like(ids)
     padding[0, :17] = 0
@@ -52,9 +52,9 @@ def test_one_kernel_for_prompts_of_any_length_is_asked_for_what_each_alone_would
         torch.randn(1, heads, 45, 16, generator=generator).to(device, torch.bfloat16) for heads in (6, 3, 3)
     )
     lengths = (30, 4, 11)
-    found = attend_by_one_kernel(query, key, value, lengths, 0.3)
+    found = varlen_attention(query, key, value, lengths, 0.3)
     parts = zip(*(torch.split(tensor.cpu().float(), lengths, dim=2) for tensor in (query, key, value)), strict=True)
-    expected = torch.cat([attend_in_blocks(*part, 0.3) for part in parts], dim=1)
+    expected = torch.cat([block_attention(*part, 0.3) for part in parts], dim=1)
     assert torch.allclose(found.cpu().float(), expected, atol=0.03)
 
 
@@ -93,7 +93,7 @@ def test_a_sliding_window_is_kept() -> None:
     model = tiny_mistral(window=16)
     ids = torch.randint(0, 258, (1, 90), generator=torch.Generator().manual_seed(0))
     expected = model(ids).logits
-    use_own_attention(model)
+    use_block_attention(model)
     assert torch.allclose(model(ids).logits, expected, atol=1e-4)
 
 
@@ -101,6 +101,6 @@ def test_training_goes_through_torchs_own_kernel() -> None:
     model = tiny_llama()
     ids = torch.arange(40).unsqueeze(0)
     expected = torch.autograd.grad(model(ids).logits.logsumexp(-1).sum(), model.model.embed_tokens.weight)[0]
-    use_own_attention(model)
+    use_block_attention(model)
     found = torch.autograd.grad(model(ids).logits.logsumexp(-1).sum(), model.model.embed_tokens.weight)[0]
     assert torch.equal(found, expected)

@@ -12,7 +12,7 @@ from fakes import tiny_llama
 
 from llamarec_cli.language_model.base_models import load_base_model
 from llamarec_cli.language_model.forward import transformer_of
-from llamarec_cli.language_model.prefixes import PrefixCache
+from llamarec_cli.language_model.prefix_cache import PrefixCache
 
 
 def by_new_name(self: Any, input_ids: torch.Tensor, cache: Any = None, use_cache: bool = False) -> Any:
@@ -38,10 +38,10 @@ def test_keys_and_values_go_by_the_name_that_the_model_takes(forward: Callable[.
     config = SimpleNamespace(model_type="llama")
     transformer = type("Transformer", (), {"config": config, "forward": forward, "__call__": call})()
     cache = PrefixCache(transformer, torch.device("cpu"))
-    cache.hidden([1, 2, 3, 4], 3)
-    assert len(cache.hidden([1, 2, 3, 5], 3)) == 1
+    cache.hidden_states([1, 2, 3, 4], 3)
+    assert len(cache.hidden_states([1, 2, 3, 5], 3)) == 1
     assert all(kept is not None for kept in given)
-    PrefixCache(transformer, torch.device("cpu"), 0).hidden([1, 2, 3, 4], 3)
+    PrefixCache(transformer, torch.device("cpu"), 0).hidden_states([1, 2, 3, 4], 3)
     assert given[-1] is None
 
 
@@ -56,4 +56,4 @@ def test_loading_and_ranking_warn_of_nothing(tiny_base_folder: Path) -> None:
         model = load_base_model(tiny_base_folder, torch.device("cpu"))
         cache = PrefixCache(transformer_of(model), model.device)
         for _ in range(2):
-            cache.hidden([1, 2, 3, 4], 3)
+            cache.hidden_states([1, 2, 3, 4], 3)

@@ -6,7 +6,7 @@ from fakes import tiny_gpt2, tiny_llama, tiny_mistral, tiny_qwen2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llamarec_cli.language_model.attention import use_own_attention
+from llamarec_cli.language_model.attention import use_block_attention
 from llamarec_cli.language_model.forward import group_by_length, hidden_states, transformer_of
 
 MODELS = {
@@ -34,7 +34,7 @@ def computed_tokens(model: Any, seen: list[int]) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_several_prompts_of_a_pass_give_what_each_gives_alone(name: str, training: bool) -> None:
     plain, model = MODELS[name](), MODELS[name]()
-    use_own_attention(model)
+    use_block_attention(model)
     with torch.set_grad_enabled(training):
         found = hidden_states(model, prompts())
         for one, prompt in zip(found, prompts(), strict=True):
@@ -46,7 +46,7 @@ def test_several_prompts_of_a_pass_give_what_each_gives_alone(name: str, trainin
 @pytest.mark.parametrize("name", ["llama", "qwen2", "mistral"])
 def test_no_padding_is_computed(name: str) -> None:
     model = MODELS[name]()
-    use_own_attention(model)
+    use_block_attention(model)
     seen: list[int] = []
     computed_tokens(model, seen)
     hidden_states(model, prompts())
@@ -56,21 +56,21 @@ def test_no_padding_is_computed(name: str) -> None:
 @torch.no_grad()
 def test_layers_that_keep_the_lengths_to_themselves_are_noticed() -> None:
     model = tiny_llama()
-    use_own_attention(model)
+    use_block_attention(model)
     for layer in model.model.layers:
 
         def forgetful(whole: Any = layer.self_attn.forward, **options: Any) -> Any:
             return whole(**{name: value for name, value in options.items() if name != "prompt_lengths"})
 
         layer.self_attn.forward = forgetful
-    with pytest.raises(RuntimeError, match="where prompts end"):
+    with pytest.raises(RuntimeError, match="prompt lengths"):
         hidden_states(model, prompts())
 
 
 @torch.no_grad()
 def test_what_a_prompt_holds_is_nothing_to_its_neighbours() -> None:
     model = tiny_llama()
-    use_own_attention(model)
+    use_block_attention(model)
     first, second, third = ([1, 2, 3, 4], [5] * 9, [6, 7])
     before = hidden_states(model, [first, second, third])
     after = hidden_states(model, [first, [8] * 9, third])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from llamarec_cli.language_model.pieces import PieceTokens
+from llamarec_cli.language_model.pieces import PieceTokenizer
 from llamarec_cli.strategies.prompt import prompt_pieces, render_prompt
 
 # Enough for merges within words, over spaces and over line ends, if the pre-tokenizer lets them.
@@ -66,7 +66,7 @@ _TITLES = st.lists(
 @pytest.mark.parametrize("make", TOKENIZERS)
 def test_pieces_give_the_ids_of_the_whole(make: Callable[[], PreTrainedTokenizerFast]) -> None:
     tokenizer = make()
-    tokens = PieceTokens(tokenizer)
+    tokens = PieceTokenizer(tokenizer)
 
     @settings(max_examples=150, deadline=None)
     @given(history=_TITLES, candidates=_TITLES)
@@ -88,4 +88,4 @@ def test_usual_titles_are_told_apart_by_usual_tokenizers(
     make: Callable[[], PreTrainedTokenizerFast], apart: bool
 ) -> None:
     pieces = prompt_pieces(["Alien (1979)", "Help!"], ["Halo 3", "M*A*S*H (1970)", "What's Up, Doc?"])
-    assert bool(PieceTokens(make()).encode(pieces)[1]) == apart
+    assert bool(PieceTokenizer(make()).encode(pieces)[1]) == apart

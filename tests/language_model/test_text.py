@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.language_model.text import Text
+from llamarec_cli.language_model.text import TextTokenizer
 from llamarec_cli.strategies.generation import GenerateLetters, generate
 from llamarec_cli.strategies.likelihood import LikelihoodEngine
 from llamarec_cli.strategies.pointwise import Pointwise
@@ -180,8 +180,8 @@ def test_the_other_strategies_read_the_same_text(
 def test_a_cut_title_is_its_beginning_and_never_nothing(
     make: Callable[[], PreTrainedTokenizerFast], title: str
 ) -> None:
-    text = Text(make())
-    cut = text.cut(title, 32)
+    text = TextTokenizer(make())
+    cut = text.truncate(title, 32)
     assert cut
     assert title.strip().startswith(cut)
     assert len(text.plain(cut)) <= 32
@@ -189,17 +189,17 @@ def test_a_cut_title_is_its_beginning_and_never_nothing(
 
 
 def test_a_cut_title_keeps_its_case_and_its_length_for_any_text() -> None:
-    assert Text(lowers()).cut("ALIEN " * 100, 3).startswith("ALIEN")
-    assert len(Text(byte_tokenizer()).cut("x " * 100_000, 32)) == 31
+    assert TextTokenizer(lowers()).truncate("ALIEN " * 100, 3).startswith("ALIEN")
+    assert len(TextTokenizer(byte_tokenizer()).truncate("x " * 100_000, 32)) == 31
 
 
 def test_the_beginning_of_a_sequence_stands_once_before_a_text() -> None:
     for make in (begins_and_ends, prepends_a_blank, lowers):
         tokenizer = make()
-        ids = Text(tokenizer).encode("Alien")
+        ids = TextTokenizer(tokenizer).encode("Alien")
         assert ids[0] == tokenizer.bos_token_id
         assert ids.count(tokenizer.bos_token_id) == 1
-    assert Text(ends()).encode("Alien") == ends().encode("Alien")[:-1]
+    assert TextTokenizer(ends()).encode("Alien") == ends().encode("Alien")[:-1]
 
 
 def test_a_tokenizer_that_writes_otherwise_between_special_tokens_is_refused() -> None:
@@ -207,8 +207,8 @@ def test_a_tokenizer_that_writes_otherwise_between_special_tokens_is_refused() -
         def encode(self, text: str, add_special_tokens: bool = True, **_: Any) -> list[int]:
             return [7, 8] if add_special_tokens else [1, 2]
 
-    with pytest.raises(LlamaRecError, match="special tokens stand around"):
-        Text(Strange())
+    with pytest.raises(LlamaRecError, match="differently with special tokens"):
+        TextTokenizer(Strange())
 
 
 def test_the_most_items_that_fit_are_read() -> None:

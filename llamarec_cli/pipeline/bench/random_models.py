@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from llamarec_cli.language_model.attention import use_own_attention
+from llamarec_cli.language_model.attention import use_block_attention
 from llamarec_cli.language_model.catalogue import DEFAULT_BASE
 from llamarec_cli.language_model.packed_linear import pack_linears
 
@@ -65,6 +65,6 @@ def random_model(architecture: str, device: torch.device, dtype: torch.dtype) ->
     config = AutoConfig.for_model(kind, **{**arguments, "vocab_size": vocabulary, "max_position_embeddings": 8192})
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
-    use_own_attention(model)
+    use_block_attention(model)
     pack_linears(model.eval().requires_grad_(False))
     return model

@@ -4,7 +4,7 @@ import pytest
 import torch
 from fakes import byte_tokenizer, tiny_gpt2, tiny_llama, tiny_qwen2
 
-from llamarec_cli.language_model.title_reading import TitleReader
+from llamarec_cli.language_model.title_encoder import TitleEncoder
 
 TITLES = ["Halo 3", "A", "Gran Turismo 5", "Q&amp;A", "Zelda: Ocarina of Time"]
 
@@ -14,13 +14,13 @@ def test_a_vector_is_the_mean_state_of_a_layer_without_the_first_token(make) -> 
     tokenizer = byte_tokenizer()
     ids = tokenizer.encode("Halo 3", add_special_tokens=False)[:4]
     states = make()(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states
-    found = TitleReader(make(), tokenizer, (0.5,), title_tokens=4)(TITLES)
+    found = TitleEncoder(make(), tokenizer, (0.5,), title_tokens=4)(TITLES)
     assert found.shape == (5, 64)
     assert torch.allclose(found[0], states[1][0, 1:].mean(dim=0), atol=1e-4)
 
 
 def test_a_title_is_read_alike_alone_and_among_others() -> None:
-    reader = TitleReader(tiny_llama(), byte_tokenizer(), (0.5, 1.0), title_tokens=8)
+    reader = TitleEncoder(tiny_llama(), byte_tokenizer(), (0.5, 1.0), title_tokens=8)
     together = reader(TITLES)
     assert together.shape == (5, 128)
     for title, vector in zip(TITLES, together, strict=True):
@@ -28,10 +28,10 @@ def test_a_title_is_read_alike_alone_and_among_others() -> None:
 
 
 def test_entities_of_web_pages_are_resolved() -> None:
-    reader = TitleReader(tiny_llama(), byte_tokenizer(), (1.0,), title_tokens=24)
+    reader = TitleEncoder(tiny_llama(), byte_tokenizer(), (1.0,), title_tokens=24)
     assert torch.allclose(reader(["Q&amp;A"]), reader(["Q&A"]))
 
 
 def test_a_title_of_one_token_and_an_empty_one_have_vectors() -> None:
-    found = TitleReader(tiny_llama(), byte_tokenizer(), (1.0,), title_tokens=24)(["A", ""])
+    found = TitleEncoder(tiny_llama(), byte_tokenizer(), (1.0,), title_tokens=24)(["A", ""])
     assert torch.isfinite(found).all()

@@ -8,9 +8,9 @@ import pytest
 import torch
 from fakes import byte_tokenizer, tiny_llama, tiny_mistral
 
-from llamarec_cli.language_model.attention import use_own_attention
+from llamarec_cli.language_model.attention import use_block_attention
 from llamarec_cli.language_model.forward import transformer_of
-from llamarec_cli.language_model.prefixes import PrefixCache
+from llamarec_cli.language_model.prefix_cache import PrefixCache
 from llamarec_cli.ranking.scorer import CandidateScorer
 from llamarec_cli.strategies.likelihood import LikelihoodEngine
 from llamarec_cli.strategies.prompt_encoder import PromptEncoder
@@ -22,7 +22,7 @@ HISTORY = list(range(1, 11))
 
 def with_blocks() -> Any:
     model = tiny_llama()
-    use_own_attention(model)
+    use_block_attention(model)
     return model
 
 
@@ -58,19 +58,19 @@ def test_a_known_history_gives_the_same_probabilities(make: Callable[[], Any]) -
 def test_a_second_ranking_reads_only_what_is_new() -> None:
     for engine in engines(tiny_llama(), 10**8):
         engine.rank(HISTORY, [20, 21])
-        first = engine.prefixes.computed  # type: ignore[attr-defined]
+        first = engine.prefixes.computed_tokens  # type: ignore[attr-defined]
         engine.rank(HISTORY, [20, 21])
-        assert engine.prefixes.computed - first < 0.6 * first  # type: ignore[attr-defined]
+        assert engine.prefixes.computed_tokens - first < 0.6 * first  # type: ignore[attr-defined]
 
 
 def test_one_more_item_reads_that_item_and_the_candidates() -> None:
     engine = RankingEngine(tiny_llama(), PromptEncoder(byte_tokenizer(), TITLES), prefix_bytes=10**8)
     engine.rank(HISTORY, [20])
-    before = engine.prefixes.computed
+    before = engine.prefixes.computed_tokens
     engine.rank([*HISTORY, 11], [20])
     prompt = engine.encoder.prompt([*HISTORY, 11], [20])
     longer = len(b" \n (11) Film 11; \n Candidate pool: (A)")
-    assert engine.prefixes.computed - before == len(prompt.ids) - prompt.shared + longer
+    assert engine.prefixes.computed_tokens - before == len(prompt.ids) - prompt.shared + longer
 
 
 def test_memory_is_bounded_and_the_least_recently_used_goes_first() -> None:
@@ -78,16 +78,16 @@ def test_memory_is_bounded_and_the_least_recently_used_goes_first() -> None:
     prompts = [[user, *range(50, 150), 1, 2] for user in range(4)]
     probe = PrefixCache(transformer_of(model), model.device, 10**8)
     with torch.inference_mode():
-        probe.hidden(prompts[0], 101)
+        probe.hidden_states(prompts[0], 101)
         each = probe.bytes
         assert each == 101 * 2 * 2 * 2 * 16 * 4  # tokens, layers, keys and values, heads, their size, bytes
         cache = PrefixCache(transformer_of(model), model.device, 2 * each)
         for user in (0, 1, 0, 2):  # 1 is the least recently used when 2 comes
-            cache.hidden(prompts[user], 101)
+            cache.hidden_states(prompts[user], 101)
         assert cache.bytes == 2 * each
-        assert len(cache.hidden(prompts[0], 101)) == 2
-        assert len(cache.hidden(prompts[2], 101)) == 2
-        assert len(cache.hidden(prompts[1], 101)) == 103
+        assert len(cache.hidden_states(prompts[0], 101)) == 2
+        assert len(cache.hidden_states(prompts[2], 101)) == 2
+        assert len(cache.hidden_states(prompts[1], 101)) == 103
         nothing = PrefixCache(transformer_of(model), model.device, 0)
-        nothing.hidden(prompts[0], 101)
+        nothing.hidden_states(prompts[0], 101)
         assert nothing.bytes == 0
