@@ -291,16 +291,6 @@ def test_runs_that_differ_in_their_seed_alone_share_a_column(raw_folder: Path, h
     assert "no folder" in result.stderr
 
 
-def test_bench_retriever(raw_folder: Path, home: Path) -> None:
-    run("prepare", "ml-100k", "--source", str(raw_folder))
-    measured = as_json("bench", "retriever", "--dataset", "ml-100k", "--steps", "2")
-    assert measured["users"] == 60
-    assert measured["step_ms"] > 0
-    assert measured["machine"]["float32_gflops"] > 0
-    assert "a second" in run("bench", "retriever", "--dataset", "ml-100k", "--steps", "1").stdout
-    run("bench", "retriever", "--dataset", "ml-100k", "--model", "popularity", code=2)
-
-
 def test_a_ranker_by_title_likelihood_needs_no_training(raw_folder: Path, store_with_base: Store, config: str) -> None:
     run("prepare", "ml-100k", "--source", str(raw_folder))
     run("train", "retriever", "--dataset", "ml-100k", "--config", config)
@@ -361,23 +351,6 @@ def test_a_log_of_one_s_own(home: Path, tmp_path: Path, config: str) -> None:
     assert "line 242" in run(*prepare, "--strict", code=1).stderr
 
 
-def test_bench_throughput(tmp_path: Path, store_with_base: Store) -> None:
-    raw = write_ring(tmp_path / "long", items=70, users=10, length=30)
-    run("prepare", "ml-100k", "--source", str(raw))
-    measured = json.loads(
-        run("bench", "throughput", "--dataset", "ml-100k", "--users", "3", "--rounds", "1", "--json").stdout
-    )
-    assert measured["users"] == 3
-    assert measured["prompt_tokens"] > 20 * len("Film")
-    assert min(measured[way] for way in ("engine_ms", "again_ms", "official_ms", "gflops", "machine_gflops")) > 0
-    assert measured["users_per_second"] == pytest.approx(1000 / measured["engine_ms"])
-    shown = run("bench", "throughput", "--dataset", "ml-100k", "--users", "3", "--rounds", "1", "--no-official").stdout
-    assert "official" not in shown
-    assert "of the machine's" in shown.replace("\n", " ")
-    run("bench", "throughput", "--dataset", "ml-100k", "--users", "11", code=1)
-    run("bench", "throughput", "--dataset", "ml-100k", "--precision", "bf17", code=2)
-
-
 @pytest.mark.parametrize("made", ["likelihood", "verbalizer"])
 def test_every_strategy_ranks_with_every_ranker(
     raw_folder: Path, store_with_base: Store, config: str, tmp_path: Path, made: str
@@ -421,21 +394,3 @@ def test_every_strategy_ranks_with_every_ranker(
     run("evaluate", "--dataset", "ml-100k", "--precision", "fp32", code=2)
     run("evaluate", "--dataset", "ml-100k", "--sample", "3", code=2)
     run(*asked, "--strategy", "guess", code=2)
-
-
-def test_bench_latency(store_with_base: Store, tmp_path: Path) -> None:
-    bench = ("bench", "latency", "--lengths", "1,2", "--repeats", "1", "--strategies")
-    figure = tmp_path / "figure.svg"
-    measured = as_json(*bench, "verbalizer,generate-letters,generate-titles", "--plot", str(figure))
-    assert [(point["title_length"], point["strategy"]) for point in measured["points"]] == [
-        (length, strategy) for length in (1, 2) for strategy in ("verbalizer", "generate-letters", "generate-titles")
-    ]
-    assert all(point["median_seconds"] > 0 for point in measured["points"])
-    assert measured["environment"]["precision"] in ("bfloat16", "float32")
-    assert "<svg" in figure.read_text()
-    assert "tokens a title" in run(*bench, "verbalizer").stdout
-    run(*bench, "verbalizer", "--architecture", "llama-2-70b", code=2)
-    run(*bench, "generate", code=2)
-    run("bench", "latency", "--lengths", "five", code=2)
-    run("bench", "latency", "--plot", "figure.pdf", code=2)
-    run("bench", "latency", "--plot", str(tmp_path / "nowhere" / "figure.svg"), code=1)
