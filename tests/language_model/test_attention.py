@@ -8,12 +8,12 @@ from llamarec_cli.language_model.attention import ATTENTION_NAME, block_attentio
 
 
 @pytest.mark.parametrize(("length", "before"), [(1, 0), (63, 0), (64, 0), (200, 0), (70, 33), (1, 40)])
-def test_blocks_equal_attention_by_the_definition(length: int, before: int) -> None:
+def test_block_attention_equals_its_definition(length: int, before: int) -> None:
     generator = torch.Generator().manual_seed(length)
     query = torch.randn(2, 6, length, 8, generator=generator)
     key, value = (torch.randn(2, 3, before + length, width, generator=generator) for width in (8, 6))
     forbidden = torch.where(torch.rand(2, length, before + length, generator=generator) < 0.3, -1e9, 0.0)
-    forbidden[:, torch.arange(length), before + torch.arange(length)] = 0.0  # each sees itself
+    forbidden[:, torch.arange(length), before + torch.arange(length)] = 0.0  # each token attends to itself
     causal = torch.ones(length, before + length, dtype=torch.bool).tril(before)
     for mask in (None, forbidden):
         scores = query @ key.repeat_interleave(2, dim=1).transpose(2, 3) * 0.3
@@ -25,7 +25,7 @@ def test_blocks_equal_attention_by_the_definition(length: int, before: int) -> N
 
 
 @torch.no_grad()
-def test_a_model_gives_the_same_with_blocks_as_without_also_with_padding_and_while_it_writes() -> None:
+def test_a_model_computes_the_same_with_block_attention_also_padded_and_when_generating() -> None:
     plain, blocks = tiny_llama(), tiny_llama()
     use_block_attention(blocks)
     assert blocks.config._attn_implementation == ATTENTION_NAME
@@ -37,14 +37,12 @@ def test_a_model_gives_the_same_with_blocks_as_without_also_with_padding_and_whi
         found = blocks(ids, attention_mask=mask).logits
         seen = slice(17, None)
         assert torch.allclose(found[:, seen], expected[:, seen], atol=1e-4)
-    written = [model.generate(ids[:1], max_new_tokens=12, do_sample=False) for model in (plain, blocks)]
-    assert torch.equal(*written)
+    generated = [model.generate(ids[:1], max_new_tokens=12, do_sample=False) for model in (plain, blocks)]
+    assert torch.equal(*generated)
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
-def test_one_kernel_for_prompts_of_any_length_is_asked_for_what_each_alone_would_get(
-    device: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_varlen_attention_equals_block_attention_of_each_prompt(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if device == "cpu":
         monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", by_definition)
     generator = torch.Generator().manual_seed(0)
@@ -71,7 +69,7 @@ def by_definition(
     window_size: tuple[int, int],
     enable_gqa: bool,
 ) -> torch.Tensor:
-    """What torch documents of its kernel, which no CPU has: T x H x D, sequences from end to end, causal by (-1, 0)."""
+    """Reference of torch's GPU kernel by its documentation: packed sequences, T x H x D, causal with window (-1, 0)."""
     assert cu_seq_q.dtype == torch.int32
     assert torch.equal(cu_seq_q, cu_seq_k)
     assert (window_size, enable_gqa) == ((-1, 0), True)
@@ -89,7 +87,7 @@ def by_definition(
 
 
 @torch.no_grad()
-def test_a_sliding_window_is_kept() -> None:
+def test_a_sliding_window_is_respected() -> None:
     model = tiny_mistral(window=16)
     ids = torch.randint(0, 258, (1, 90), generator=torch.Generator().manual_seed(0))
     expected = model(ids).logits
@@ -97,7 +95,7 @@ def test_a_sliding_window_is_kept() -> None:
     assert torch.allclose(model(ids).logits, expected, atol=1e-4)
 
 
-def test_training_goes_through_torchs_own_kernel() -> None:
+def test_training_uses_sdpa() -> None:
     model = tiny_llama()
     ids = torch.arange(40).unsqueeze(0)
     expected = torch.autograd.grad(model(ids).logits.logsumexp(-1).sum(), model.model.embed_tokens.weight)[0]
