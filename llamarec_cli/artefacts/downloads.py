@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from llamarec_cli.data.catalogue import CATALOGUE, CatalogueRow, UrlSource, WheelSource
-from llamarec_cli.language_model.base_models import BASE_MODELS
+from llamarec_cli.language_model.catalogue import BASE_MODELS
 from llamarec_cli.store.downloads import file_of_wheel, files_of_url
 from llamarec_cli.store.registry import Store
 

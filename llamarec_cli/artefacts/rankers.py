@@ -21,8 +21,8 @@ from llamarec_cli.artefacts.training_state import TrainingStates
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import HeldOut, Sequences
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.language_model.base_models import DEFAULT_BASE, Quantization
-from llamarec_cli.language_model.inference import Precision
+from llamarec_cli.language_model.catalogue import DEFAULT_BASE
+from llamarec_cli.names import Precision, Quantization
 from llamarec_cli.progress import Progress
 from llamarec_cli.ranking.examples import MAX_HISTORY, RankingExample
 from llamarec_cli.ranking.fusion import FusionGroups, Read

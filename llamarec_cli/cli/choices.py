@@ -47,11 +47,15 @@ def _rankings() -> Iterable[str]:
 
 
 def _precisions() -> Iterable[str]:
-    return ("bf16", "fp16", "fp32", "nf4")
+    from llamarec_cli.names import Precision
+
+    return Precision
 
 
 def _base_models() -> Iterable[str]:
-    return ("smollm2-135m",)
+    from llamarec_cli.language_model.catalogue import BASE_MODELS
+
+    return BASE_MODELS
 
 
 # `strategies` are all ways to read a language model, `rankings` those that `train ranker` fits.

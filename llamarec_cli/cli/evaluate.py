@@ -132,7 +132,7 @@ def _as_json(result: Evaluation) -> dict[str, object]:
 def _evaluate_strategy(
     dataset: str, strategy: str, ranker: str | None, sample: int, precision: str | None, as_json: bool
 ) -> None:
-    from llamarec_cli.language_model.inference import parse_precision
+    from llamarec_cli.names import parse_precision
     from llamarec_cli.pipeline.evaluate.strategy import evaluate_strategy
     from llamarec_cli.strategies.registry import strategy_row
 

@@ -84,7 +84,7 @@ def _recommend(
     # Before torch is loaded, which takes seconds.
     entries = [] if history is None else parse_history(*read_text(history))
 
-    from llamarec_cli.language_model.inference import parse_precision
+    from llamarec_cli.names import parse_precision
     from llamarec_cli.pipeline.recommend.file import recommend_file
     from llamarec_cli.pipeline.recommend.recommender import Recommender
     from llamarec_cli.pipeline.recommend.single import recommend

@@ -8,7 +8,7 @@ from llamarec_cli.artefacts.retrievers import TrainedRetriever, load_retriever
 from llamarec_cli.data.catalogue import catalogue_row
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.language_model.inference import Precision
+from llamarec_cli.names import Precision
 from llamarec_cli.pipeline.prepare import need_dataset
 from llamarec_cli.pipeline.starter import install_starter, is_starter
 from llamarec_cli.store.manifest import Kind

@@ -14,7 +14,8 @@ import torch
 from llamarec_cli import __version__
 from llamarec_cli.data.catalogue import CATALOGUE
 from llamarec_cli.devices import best_device
-from llamarec_cli.language_model.base_models import BASE_MODELS, compute_dtype, default_quantization
+from llamarec_cli.language_model.base_models import compute_dtype, default_quantization
+from llamarec_cli.language_model.catalogue import BASE_MODELS
 from llamarec_cli.store.manifest import Kind
 from llamarec_cli.store.registry import Store
 

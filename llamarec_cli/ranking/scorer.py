@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from llamarec_cli.language_model.prefixes import PrefixCache
+from llamarec_cli.language_model.prefix_cache import PrefixCache
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.examples import RankingExample
 

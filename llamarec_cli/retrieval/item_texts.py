@@ -1,6 +1,6 @@
 """Features of item titles, from which TextRec computes its item vectors.
 
-A source turns a title into a raw vector. The language model's is in `language_model.title_reading`; the two here are
+A source turns a title into a raw vector. The language model's is in `language_model.title_encoder`; the two here are
 its controls: TF-IDF, which represents words only, and random vectors, which carry no information. Raw vectors of any
 source are whitened: they are projected to few dimensions that are uncorrelated over the catalogue and have variance 1,
 so that sources differ in information and not in scale or size.

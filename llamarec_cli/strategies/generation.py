@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from llamarec_cli.language_model.text import Text
+from llamarec_cli.language_model.text import TextTokenizer
 from llamarec_cli.ranking.scorer import CandidateScorer
 from llamarec_cli.retrieval.conditional_logit import log_softmax
 from llamarec_cli.strategies.prompt import LABELS, render_generation_prompt
@@ -105,7 +105,7 @@ def generate(model: Any, tokenizer: Any, prompt: str, limit: int, *, to_the_end:
         limit: At most so many tokens.
         to_the_end: Whether exactly so many are written, whatever the model says of the end.
     """
-    ids_1L = torch.tensor([Text(tokenizer).encode(prompt)], device=model.device)
+    ids_1L = torch.tensor([TextTokenizer(tokenizer).encode(prompt)], device=model.device)
     written = model.generate(
         ids_1L,
         attention_mask=torch.ones_like(ids_1L),

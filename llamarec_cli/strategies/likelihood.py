@@ -23,11 +23,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from llamarec_cli.language_model.fast_paths import sees_all, takes_short_cuts
+from llamarec_cli.language_model.fast_paths import attends_to_everything, supports_fast_paths
 from llamarec_cli.language_model.forward import check_vocabulary, head_of, position_limit, transformer_of
-from llamarec_cli.language_model.head import PLAIN, LogitShape, logit_shape
-from llamarec_cli.language_model.prefixes import DEFAULT_BYTES, PrefixCache
-from llamarec_cli.language_model.text import Text
+from llamarec_cli.language_model.head import IDENTITY, LogitTransform, logit_transform
+from llamarec_cli.language_model.prefix_cache import DEFAULT_BYTES, PrefixCache
+from llamarec_cli.language_model.text import TextTokenizer
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.scorer import CandidateScorer
 from llamarec_cli.retrieval.conditional_logit import log_softmax
@@ -67,7 +67,7 @@ class LikelihoodEngine(CandidateScorer):
     ) -> None:
         check_vocabulary(model, tokenizer)
         self._max_title_tokens = max_title_tokens
-        self.model, self.text, self.positions = model, Text(tokenizer), position_limit(model)
+        self.model, self.text, self.positions = model, TextTokenizer(tokenizer), position_limit(model)
         self.prefixes: PrefixCache = PrefixCache(transformer_of(model), model.device, prefix_bytes)
         self._titles = titles
         self._priors = np.full(len(titles), np.nan) if priors is None else priors
@@ -124,13 +124,13 @@ class LikelihoodEngine(CandidateScorer):
         """Return the tokens of a title behind the number of its entry; None where one of them belongs to both."""
         item = int(item)
         if item not in self._branches:
-            self._branches[item] = self.text.behind(_NUMBER, after + self._title(item))
+            self._branches[item] = self.text.continuation(_NUMBER, after + self._title(item))
         return self._branches[item]
 
     def _title(self, item: int) -> str:
         item = int(item)
         if item not in self._short:
-            self._short[item] = self.text.cut(self._titles[item], self._max_title_tokens)
+            self._short[item] = self.text.truncate(self._titles[item], self._max_title_tokens)
         return self._short[item]
 
 
@@ -152,11 +152,11 @@ def branch_log_likelihoods(
         prefixes: Runs the model, and may know the trunk from before.
     """
     longest = len(trunk) + max(map(len, branches), default=0)
-    together = takes_short_cuts(model.config) and sees_all(model.config, longest)
+    together = supports_fast_paths(model.config) and attends_to_everything(model.config, longest)
     hidden = _hidden_of_tree if together else _hidden_of_each
     hidden_MD = hidden(model, trunk, branches, prefixes)
     targets_M = np.concatenate([np.asarray(branch, dtype=np.int64) for branch in branches])
-    log_p_M = _token_log_probabilities(hidden_MD, head_of(model), targets_M, logit_shape(model))
+    log_p_M = _token_log_probabilities(hidden_MD, head_of(model), targets_M, logit_transform(model))
     parts = np.split(log_p_M, np.cumsum([len(branch) for branch in branches])[:-1])
     return np.array([part.sum() for part in parts])
 
@@ -172,7 +172,7 @@ def _hidden_of_tree(
     positions = [*range(len(trunk)), *(len(trunk) + place for branch in inputs for place in range(len(branch)))]
     ids = [*trunk, *(token for branch in inputs for token in branch)]
     # The trunk's last token is always read anew: it predicts the first token of every branch.
-    hidden_ND = prefixes.hidden(ids, len(trunk) - 1, positions, _tree_mask(owner_L, model.dtype))
+    hidden_ND = prefixes.hidden_states(ids, len(trunk) - 1, positions, _tree_mask(owner_L, model.dtype))
     known = len(ids) - len(hidden_ND)
     # Where each token of a branch is predicted: the first by the trunk's end, the others by the token before.
     begins = len(trunk) + np.cumsum([0, *(len(branch) for branch in inputs)])[:-1]
@@ -191,7 +191,7 @@ def _hidden_of_each(
     hidden: list[Tensor] = []
     for branch in branches:
         ids = [*trunk, *branch[:-1]]
-        hidden_ND = prefixes.hidden(ids, len(trunk) - 1)
+        hidden_ND = prefixes.hidden_states(ids, len(trunk) - 1)
         hidden.append(hidden_ND[len(hidden_ND) - len(branch) :])
     return torch.cat(hidden)
 
@@ -210,7 +210,7 @@ def _tree_mask(owner_L: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _token_log_probabilities(
-    hidden_MD: Tensor, head_VD: Tensor, targets_M: npt.NDArray[np.int64], shape: LogitShape = PLAIN
+    hidden_MD: Tensor, head_VD: Tensor, targets_M: npt.NDArray[np.int64], shape: LogitTransform = IDENTITY
 ) -> npt.NDArray[np.float64]:
     """Return the log-probability of one token at each of M positions."""
     targets = torch.from_numpy(targets_M).to(hidden_MD.device)

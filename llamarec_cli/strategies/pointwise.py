@@ -11,8 +11,8 @@ import torch
 
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.language_model.forward import head_of, hidden_states
-from llamarec_cli.language_model.head import logit_shape
-from llamarec_cli.language_model.text import Text
+from llamarec_cli.language_model.head import logit_transform
+from llamarec_cli.language_model.text import TextTokenizer
 from llamarec_cli.ranking.scorer import CandidateScorer
 from llamarec_cli.retrieval.conditional_logit import log_softmax
 from llamarec_cli.strategies.prompt import render_pointwise_prompt
@@ -30,7 +30,7 @@ class Pointwise(CandidateScorer):
     def __init__(self, model: Any, encoder: PromptEncoder) -> None:
         self.model, self.encoder = model, encoder
         self._answers = _answer_ids(encoder.text)
-        self._shape = logit_shape(model)
+        self._shape = logit_transform(model)
 
     @torch.inference_mode()
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
@@ -51,7 +51,7 @@ class Pointwise(CandidateScorer):
         return log_softmax(scores)
 
 
-def _answer_ids(text: Text) -> list[int]:
+def _answer_ids(text: TextTokenizer) -> list[int]:
     """Return the first tokens of yes and no after a prompt, which tell them apart, however many each takes."""
     prompt = render_pointwise_prompt(["A"], "B")
     before = text.encode(prompt)

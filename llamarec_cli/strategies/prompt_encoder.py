@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.language_model.pieces import PieceTokens
-from llamarec_cli.language_model.text import Text
+from llamarec_cli.language_model.pieces import PieceTokenizer
+from llamarec_cli.language_model.text import TextTokenizer
 from llamarec_cli.ranking.examples import MAX_HISTORY
 from llamarec_cli.strategies.prompt import MAX_TITLE_TOKENS, prompt_pieces
 from llamarec_cli.strategies.verbalizer.verbalizer import choose_labels
@@ -56,17 +56,17 @@ class PromptEncoder:
         max_title_tokens: int = MAX_TITLE_TOKENS,
         positions: int | None = None,
     ) -> None:
-        self.tokenizer, self.text, self.positions = tokenizer, Text(tokenizer), positions
+        self.tokenizer, self.text, self.positions = tokenizer, TextTokenizer(tokenizer), positions
         self._max_title_tokens = max_title_tokens
         self._titles = titles
         self._short: dict[int, str] = {}
-        self._tokens = PieceTokens(tokenizer)
+        self._tokens = PieceTokenizer(tokenizer)
         self._labels, self.label_ids = choose_labels(self.text)
 
     def title(self, item: int) -> str:
         """Return an item's title, cut if it is too long."""
         if item not in self._short:
-            self._short[item] = self.text.cut(self._titles[item], self._max_title_tokens)
+            self._short[item] = self.text.truncate(self._titles[item], self._max_title_tokens)
         return self._short[item]
 
     def titles(self, items: Sequence[int]) -> list[str]:
@@ -107,7 +107,7 @@ class PromptEncoder:
 
 def cut_title(tokenizer: Any, title: str, tokens: int = MAX_TITLE_TOKENS) -> str:
     """Return a title without what lies beyond its first tokens, counted without special ones."""
-    return Text(tokenizer).cut(title, tokens)
+    return TextTokenizer(tokenizer).truncate(title, tokens)
 
 
 def within_positions(

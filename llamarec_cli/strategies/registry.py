@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from llamarec_cli.language_model.inference import Precision
+    from llamarec_cli.names import Precision
     from llamarec_cli.ranking.scorer import CandidateScorer
     from llamarec_cli.strategies.prompt_encoder import PromptEncoder
 

@@ -13,7 +13,7 @@ from llamarec_cli.artefacts.rankers import NO_MODEL
 from llamarec_cli.cli import complete
 from llamarec_cli.cli.app import app
 from llamarec_cli.data.catalogue import CATALOGUE
-from llamarec_cli.language_model.base_models import BASE_MODELS
+from llamarec_cli.language_model.catalogue import BASE_MODELS
 from llamarec_cli.ranking.signals import LANGUAGE_MODEL
 from llamarec_cli.retrieval.registry import RETRIEVERS
 from llamarec_cli.store.manifest import Kind, Manifest

@@ -226,14 +226,37 @@ def test_a_replaced_retriever_makes_the_ranker_stale(raw_folder: Path, store_wit
     assert "was trained with another ml-100k/lrurec" in result.stderr
 
 
-def test_bench_retriever(raw_folder: Path, home: Path) -> None:
+def test_runs_that_differ_in_their_seed_alone_share_a_column(raw_folder: Path, home: Path, config: str) -> None:
     run("prepare", "ml-100k", "--source", str(raw_folder))
-    measured = as_json("bench", "retriever", "--dataset", "ml-100k", "--steps", "2")
-    assert measured["users"] == 60
-    assert measured["step_ms"] > 0
-    assert measured["machine"]["float32_gflops"] > 0
-    assert "a second" in run("bench", "retriever", "--dataset", "ml-100k", "--steps", "1").stdout
-    run("bench", "retriever", "--dataset", "ml-100k", "--model", "popularity", code=2)
+    train = ("train", "retriever", "--dataset", "ml-100k", "--config", config)
+    run(*train)
+    for seed in ("1", "2"):
+        run(*train, "--seed", seed, "--name", f"ml-100k/lrurec-seed-{seed}")
+    run(*train, "--preset", "paper", "--name", "ml-100k/lrurec-paper")
+    run("train", "retriever", "--dataset", "ml-100k", "--model", "popularity")
+    run("train", "retriever", "--dataset", "ml-100k", "--model", "ensemble", "--config", config)
+    evaluated = as_json("evaluate", "--dataset", "ml-100k")
+    runs = {model: len(of_model["runs"]) for model, of_model in evaluated["models"].items()}
+    assert runs == {"lrurec": 3, "lrurec-paper": 1, "popularity": 1, "ensemble": 1}
+    assert evaluated["merged"] == {"lrurec": ["ml-100k/lrurec", "ml-100k/lrurec-seed-1", "ml-100k/lrurec-seed-2"]}
+    run(
+        "train",
+        "retriever",
+        "--dataset",
+        "ml-100k",
+        "--model",
+        "ensemble",
+        "--name",
+        "ml-100k/second",
+        "--config",
+        config,
+    )
+    run(*train, "--name", "mine/lrurec", "--seed", "9", "--max-minutes", "0")
+    columns = as_json("evaluate", "--dataset", "ml-100k")["models"]
+    assert {"lrurec", "ensemble", "second", "mine/lrurec"} <= set(columns)
+    assert " ± " in run("evaluate", "--dataset", "ml-100k").stdout
+    result = run("evaluate", "--dataset", "ml-100k", "--output", str(home / "nowhere" / "t.md"), code=1)
+    assert "no folder" in result.stderr
 
 
 def test_a_ranker_by_title_likelihood_needs_no_training(raw_folder: Path, store_with_base: Store, config: str) -> None:
@@ -296,23 +319,6 @@ def test_a_log_of_one_s_own(home: Path, tmp_path: Path, config: str) -> None:
     assert "line 242" in run(*prepare, "--strict", code=1).stderr
 
 
-def test_bench_throughput(tmp_path: Path, store_with_base: Store) -> None:
-    raw = write_ring(tmp_path / "long", items=70, users=10, length=30)
-    run("prepare", "ml-100k", "--source", str(raw))
-    measured = json.loads(
-        run("bench", "throughput", "--dataset", "ml-100k", "--users", "3", "--rounds", "1", "--json").stdout
-    )
-    assert measured["users"] == 3
-    assert measured["prompt_tokens"] > 20 * len("Film")
-    assert min(measured[way] for way in ("engine_ms", "again_ms", "official_ms", "gflops", "machine_gflops")) > 0
-    assert measured["users_per_second"] == pytest.approx(1000 / measured["engine_ms"])
-    shown = run("bench", "throughput", "--dataset", "ml-100k", "--users", "3", "--rounds", "1", "--no-official").stdout
-    assert "official" not in shown
-    assert "of the machine's" in shown.replace("\n", " ")
-    run("bench", "throughput", "--dataset", "ml-100k", "--users", "11", code=1)
-    run("bench", "throughput", "--dataset", "ml-100k", "--precision", "bf17", code=2)
-
-
 @pytest.mark.parametrize("made", ["likelihood", "verbalizer"])
 def test_every_strategy_ranks_with_every_ranker(
     raw_folder: Path, store_with_base: Store, config: str, tmp_path: Path, made: str
@@ -353,21 +359,3 @@ def test_every_strategy_ranks_with_every_ranker(
     by_id = {item["id"]: item["probability"] for item in exact}
     assert all(item["probability"] == pytest.approx(by_id[item["id"]], abs=0.02) for item in alone)
     run(*asked, "--strategy", "guess", code=2)
-
-
-def test_bench_latency(store_with_base: Store, tmp_path: Path) -> None:
-    bench = ("bench", "latency", "--lengths", "1,2", "--repeats", "1", "--strategies")
-    figure = tmp_path / "figure.svg"
-    measured = as_json(*bench, "verbalizer,generate-letters,generate-titles", "--plot", str(figure))
-    assert [(point["title_length"], point["strategy"]) for point in measured["points"]] == [
-        (length, strategy) for length in (1, 2) for strategy in ("verbalizer", "generate-letters", "generate-titles")
-    ]
-    assert all(point["median_seconds"] > 0 for point in measured["points"])
-    assert measured["environment"]["precision"] in ("bfloat16", "float32")
-    assert "<svg" in figure.read_text()
-    assert "tokens a title" in run(*bench, "verbalizer").stdout
-    run(*bench, "verbalizer", "--architecture", "llama-2-70b", code=2)
-    run(*bench, "generate", code=2)
-    run("bench", "latency", "--lengths", "five", code=2)
-    run("bench", "latency", "--plot", "figure.pdf", code=2)
-    run("bench", "latency", "--plot", str(tmp_path / "nowhere" / "figure.svg"), code=1)

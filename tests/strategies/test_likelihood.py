@@ -4,7 +4,7 @@ import torch
 from fakes import byte_tokenizer, tiny_gpt2, tiny_llama, tiny_qwen2
 
 from llamarec_cli.language_model.forward import transformer_of
-from llamarec_cli.language_model.prefixes import PrefixCache
+from llamarec_cli.language_model.prefix_cache import PrefixCache
 from llamarec_cli.strategies.likelihood import LikelihoodEngine, branch_log_likelihoods
 
 TITLES = ["", "Alien (1979)", "Brazil", "Heat", "The Matrix (1999)", "Up"]

@@ -16,7 +16,7 @@ from llamarec_cli.data.splits import Split, held_out
 from llamarec_cli.errors import LlamaRecError, command
 from llamarec_cli.evaluation.metrics import all_metrics, gains_per_user, ranks_of_answers
 from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
-from llamarec_cli.language_model.inference import Precision
+from llamarec_cli.names import Precision
 from llamarec_cli.pipeline.both_stages import load_both_stages
 from llamarec_cli.ranking.scorer import score_examples
 

@@ -14,7 +14,7 @@ from llamarec_cli.data.histories import History
 from llamarec_cli.data.splits import Sequences
 from llamarec_cli.data.title_index import Match, TitleIndex
 from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError, shown
-from llamarec_cli.language_model.inference import Precision
+from llamarec_cli.names import Precision
 from llamarec_cli.pipeline.both_stages import load_both_stages
 from llamarec_cli.pipeline.recommend.recommendations import (
     Recommendation,

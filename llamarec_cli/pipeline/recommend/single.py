@@ -8,7 +8,7 @@ from llamarec_cli.artefacts.context import Context
 from llamarec_cli.data.histories import History
 from llamarec_cli.data.title_index import Match, TitleIndex
 from llamarec_cli.errors import UsageError, shown
-from llamarec_cli.language_model.inference import Precision
+from llamarec_cli.names import Precision
 from llamarec_cli.pipeline.recommend.recommendations import Recommendations, ambiguities
 from llamarec_cli.pipeline.recommend.recommender import Recommender
 from llamarec_cli.strategies.prompt import MAX_CANDIDATES

@@ -15,8 +15,9 @@ from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import training_sequences
 from llamarec_cli.devices import own_device
 from llamarec_cli.language_model.adapters import save_adapter
-from llamarec_cli.language_model.base_models import Quantization, load_base_model, load_tokenizer
+from llamarec_cli.language_model.base_models import load_base_model, load_tokenizer
 from llamarec_cli.language_model.forward import position_limit
+from llamarec_cli.names import Quantization
 from llamarec_cli.pipeline.train.cross_fitting import CrossFitting
 from llamarec_cli.pipeline.train.launch import leave_processes
 from llamarec_cli.pipeline.train.tensorboard import figures_in

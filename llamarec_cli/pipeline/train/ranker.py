@@ -32,8 +32,10 @@ from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out, training_sequences
 from llamarec_cli.devices import best_device
 from llamarec_cli.errors import LlamaRecError, UnknownNameError, UsageError
-from llamarec_cli.language_model.base_models import DEFAULT_BASE, load_tokenizer, parse_quantization
+from llamarec_cli.language_model.base_models import default_quantization, load_tokenizer
+from llamarec_cli.language_model.catalogue import DEFAULT_BASE
 from llamarec_cli.language_model.inference import load_for_ranking
+from llamarec_cli.names import parse_quantization
 from llamarec_cli.pipeline.prepare import need_dataset
 from llamarec_cli.pipeline.train.adapter import AdapterTraining
 from llamarec_cli.pipeline.train.retriever import need_retriever
@@ -112,7 +114,7 @@ def train(
     if preset not in PRESETS:
         raise UnknownNameError(preset, "preset", PRESETS)
     config = resolve_config(PRESETS[preset], overrides.get("ranker", {}))
-    quantization = parse_quantization(quantize, device)
+    quantization = parse_quantization(quantize) or default_quantization(device)
     if tensorboard is not None:
         need_tensorboard()
         need_figures_folder(tensorboard)

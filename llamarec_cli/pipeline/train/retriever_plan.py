@@ -14,7 +14,7 @@ from llamarec_cli.config import resolve_config
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out
 from llamarec_cli.errors import LlamaRecError, UnknownNameError
-from llamarec_cli.language_model.base_models import DEFAULT_BASE
+from llamarec_cli.language_model.catalogue import DEFAULT_BASE
 from llamarec_cli.pipeline.prepare import need_dataset, warn_of_difference
 from llamarec_cli.retrieval.features import Features, Source
 from llamarec_cli.retrieval.presets import Preset, architecture_preset, training_preset

@@ -21,7 +21,7 @@ from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.devices import best_device
 from llamarec_cli.errors import LlamaRecError, command
 from llamarec_cli.language_model.base_models import compute_dtype, load_base_model, load_tokenizer
-from llamarec_cli.language_model.title_reading import TitleReader
+from llamarec_cli.language_model.title_encoder import TitleEncoder
 from llamarec_cli.retrieval.features import Features, Source
 from llamarec_cli.retrieval.item_texts import TfidfVectors, random_vectors
 from llamarec_cli.retrieval.registry import described_row
@@ -109,10 +109,10 @@ def raw_of_new_titles(
     return raw
 
 
-def open_reader(base: BaseModel, reading: Reading) -> TitleReader:
+def open_reader(base: BaseModel, reading: Reading) -> TitleEncoder:
     """Load a base model to read titles with."""
     model = load_base_model(base.path, best_device())
-    return TitleReader(model, load_tokenizer(base.path), reading.depths, reading.title_tokens)
+    return TitleEncoder(model, load_tokenizer(base.path), reading.depths, reading.title_tokens)
 
 
 def need_title_vectors(
@@ -152,11 +152,11 @@ def need_title_vectors(
         return vectors
 
 
-def _read(context: Context, name: str, titles: list[str], reader: TitleReader, config: dict[str, object]) -> Tensor:
+def _read(context: Context, name: str, titles: list[str], reader: TitleEncoder, config: dict[str, object]) -> Tensor:
     states = TrainingStates(context, name, config)
     vectors, done = torch.zeros(len(titles), reader.width), 0
     if saved := states.load():
         vectors, done = saved[0]["vectors"], saved[1]["done"]
-    return reader.read(
+    return reader.encode(
         titles, vectors, done, lambda so_far, count: states.save({"vectors": so_far}, {"done": count}), context.report
     )

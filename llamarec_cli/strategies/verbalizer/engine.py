@@ -27,8 +27,8 @@ from llamarec_cli.language_model.forward import (
     hidden_states,
     transformer_of,
 )
-from llamarec_cli.language_model.head import logit_shape
-from llamarec_cli.language_model.prefixes import DEFAULT_BYTES, PrefixCache
+from llamarec_cli.language_model.head import logit_transform
+from llamarec_cli.language_model.prefix_cache import DEFAULT_BYTES, PrefixCache
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.scorer import CandidateScorer
 from llamarec_cli.strategies.prompt_encoder import PromptEncoder
@@ -53,7 +53,7 @@ class RankingEngine(CandidateScorer):
         check_vocabulary(model, encoder.tokenizer)
         self.prefixes: PrefixCache = PrefixCache(transformer_of(model), model.device, prefix_bytes)
         self.ranks_together = model.device.type != "cpu"
-        self._shape = logit_shape(model)
+        self._shape = logit_transform(model)
 
     @torch.inference_mode()
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
@@ -105,7 +105,7 @@ class RankingEngine(CandidateScorer):
     def _last(self, history: Sequence[int], candidates: Sequence[int]) -> Tensor:
         """Return the hidden state of the last position, 1 x D."""
         prompt = self.encoder.prompt(history, candidates)
-        return self.prefixes.hidden(prompt.ids, prompt.shared)[-1:]
+        return self.prefixes.hidden_states(prompt.ids, prompt.shared)[-1:]
 
     def _read(self, hidden_1D: Tensor, count: int) -> npt.NDArray[np.float64]:
         label_ids = self.encoder.label_ids[:count]

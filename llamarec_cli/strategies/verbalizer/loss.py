@@ -17,7 +17,7 @@ from torch import Tensor
 
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.language_model.forward import head_of, hidden_states
-from llamarec_cli.language_model.head import logit_shape
+from llamarec_cli.language_model.head import logit_transform
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.strategies.prompt_encoder import PromptEncoder
 
@@ -71,13 +71,13 @@ def answer_loss(
     hidden_2BD = torch.cat([hidden_BD, torch.stack([hidden_LD[-1] for hidden_LD in of_each])])
     targets_2B = torch.tensor([prompt.ids[-1] for prompt in prompts] + [end] * len(prompts), device=model.device)
     logits_2BV = hidden_2BD @ head_of(model).to(hidden_2BD.dtype).T
-    logits_2BV = logit_shape(model)(logits_2BV.float())
+    logits_2BV = logit_transform(model)(logits_2BV.float())
     return torch.nn.functional.cross_entropy(logits_2BV, targets_2B, reduction="sum") / 2
 
 
 def _letter_loss(model: Any, encoder: PromptEncoder, hidden_BD: Tensor, prompts: Sequence[AnsweredPrompt]) -> Tensor:
     rows_CD = head_of(model)[torch.tensor(encoder.label_ids, device=model.device)]
-    logits_BC = logit_shape(model)(hidden_BD.float() @ rows_CD.float().T)
+    logits_BC = logit_transform(model)(hidden_BD.float() @ rows_CD.float().T)
     choices_B1 = torch.tensor([[prompt.choices] for prompt in prompts], device=model.device)
     beyond_BC = torch.arange(logits_BC.shape[1], device=model.device) >= choices_B1
     answers_B = torch.tensor([prompt.answer for prompt in prompts], device=model.device)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.language_model.head import PLAIN, LogitShape
+from llamarec_cli.language_model.head import IDENTITY, LogitTransform
 from llamarec_cli.strategies.prompt import LABELS, OTHER_LABELS, render_prompt
 
 
@@ -82,7 +82,7 @@ def choose_labels(tokenizer: Encodes) -> tuple[Sequence[str], list[int]]:
 
 
 def candidate_log_probabilities(
-    hidden_BD: Tensor, head_VD: Tensor, label_ids: Sequence[int], shape: LogitShape = PLAIN
+    hidden_BD: Tensor, head_VD: Tensor, label_ids: Sequence[int], shape: LogitTransform = IDENTITY
 ) -> Tensor:
     """Return log-probabilities over the candidates: the softmax of the logits of their letters, B x K.
 

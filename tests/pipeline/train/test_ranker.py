@@ -14,7 +14,7 @@ from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.rankers import ranker_name
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.language_model import inference
-from llamarec_cli.language_model.inference import Precision
+from llamarec_cli.names import Precision
 from llamarec_cli.pipeline.evaluate.evaluation import evaluate
 from llamarec_cli.pipeline.prepare import prepare_dataset
 from llamarec_cli.pipeline.recommend.single import recommend

@@ -13,8 +13,8 @@ from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.retrievers import load_retriever
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.language_model import title_reading
-from llamarec_cli.language_model.title_reading import TitleReader
+from llamarec_cli.language_model import title_encoder
+from llamarec_cli.language_model.title_encoder import TitleEncoder
 from llamarec_cli.pipeline.prepare import need_dataset, prepare_dataset
 from llamarec_cli.pipeline.train.retriever import train
 from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
@@ -54,7 +54,7 @@ def test_titles_are_read_once(
 ) -> None:
     first = need_title_vectors(context, *dataset, base, READING)
     assert first.shape == (40, 128)
-    monkeypatch.setattr(TitleReader, "read", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(TitleEncoder, "encode", lambda *_: pytest.fail("read again"))
     assert torch.equal(need_title_vectors(context, *dataset, base, READING), first)
 
 
@@ -73,8 +73,8 @@ def test_another_base_or_another_way_of_reading_reads_anew(
 def test_a_reading_that_was_killed_goes_on_to_the_same_bytes(
     context: Context, dataset: tuple[Artefact, PreparedData], base: BaseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(title_reading, "_TITLES_A_PASS", 4)
-    monkeypatch.setattr(title_reading, "_SAVE_EVERY", 2)
+    monkeypatch.setattr(title_encoder, "_BATCH_SIZE", 4)
+    monkeypatch.setattr(title_encoder, "_SAVE_EVERY", 2)
 
     def killed(progress: Progress) -> None:
         if progress.done == 20:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from fakes import byte_tokenizer, ranking_examples, tiny_llama
 
-from llamarec_cli.language_model.attention import use_own_attention
+from llamarec_cli.language_model.attention import use_block_attention
 from llamarec_cli.language_model.base_models import load_base_model, load_tokenizer
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.strategies.prompt import MAX_TITLE_TOKENS, render_prompt
@@ -67,7 +67,7 @@ def test_batches_give_what_single_prompts_give(tokens: int) -> None:
 def test_bfloat16_in_blocks_and_in_batches_agrees_with_the_plain_path_in_float32() -> None:
     plain = tiny_llama()
     half = tiny_llama().to(torch.bfloat16)
-    use_own_attention(half)
+    use_block_attention(half)
     encoder = PromptEncoder(byte_tokenizer(), TITLES)
     expected = dict(RankingEngine(plain, encoder).rank_many(examples()))
     engine = RankingEngine(half, encoder)

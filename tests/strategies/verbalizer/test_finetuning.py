@@ -5,13 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fakes import tiny_llama
-from tiny_models import tiny_model
 
-from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.evaluation.metrics import ndcg_at
 from llamarec_cli.language_model.adapters import adapter_parameters, add_adapter, merge_adapter, save_adapter
-from llamarec_cli.language_model.base_models import Quantization, load_base_model
+from llamarec_cli.language_model.base_models import load_base_model
+from llamarec_cli.names import Quantization
 from llamarec_cli.progress import Progress
 from llamarec_cli.ranking.examples import TrainingExamples
 from llamarec_cli.strategies.prompt_encoder import PromptEncoder
@@ -168,21 +166,3 @@ def test_nf4_trains_on_cuda(
     )
     _, state = train_ranker(model, encoder, examples, validation_of(examples), config)
     assert state.validations[-1].loss < state.validations[1].loss - 0.2
-
-
-@pytest.mark.parametrize("architecture", ["granite", "cohere", "phi3", "gpt2", "bloom", "opt", "mamba"])
-def test_an_adapter_finds_its_maps_or_says_how_to_name_them(architecture: str) -> None:
-    if architecture in ("phi3", "mamba"):
-        with pytest.raises(LlamaRecError, match=rf"\({architecture}\) has none of the linear maps") as caught:
-            add_adapter(tiny_model(architecture), rank=2, alpha=4, dropout=0.0)
-        name = {"phi3": "qkv_proj", "mamba": "in_proj"}[architecture]
-        assert name in str(caught.value.hint)
-        assert adapter_parameters(add_adapter(tiny_model(architecture), 2, 4, 0.0, [name]))
-    else:
-        assert adapter_parameters(add_adapter(tiny_model(architecture), rank=2, alpha=4, dropout=0.0))
-
-
-@pytest.mark.parametrize("target", ["no_such_map", "lm_head", "embed_tokens", "proj"])
-def test_maps_that_a_model_lacks_are_a_sentence(target: str) -> None:
-    with pytest.raises(LlamaRecError, match=f"has no linear maps called {target}"):
-        add_adapter(tiny_llama(), 2, 4, 0.0, [target])
