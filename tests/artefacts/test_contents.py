@@ -73,7 +73,7 @@ def told(context: Context, name: str) -> None:
     """Check that it is told, by whoever uses it and by whoever asks, and that nothing else is."""
     with pytest.raises(LlamaRecError, match=f"{name} is damaged: ") as raised:
         load(context, name)
-    assert raised.value.hint == f"llamarec store remove {name}, then make it anew."
+    assert raised.value.hint == f"llamarec store remove {name}, then create it again."
     assert len(verify(context.store, name)) == 1
 
 
@@ -234,7 +234,7 @@ def test_an_adapter_is_of_pairs_that_meet_in_its_rank(store: Store) -> None:
         return staged(store, Kind.RANKER, "adapter_model.safetensors", tensors, **fields)[0]
 
     # Nothing is wrong with the tensors; the manifest has no fusion.
-    assert "its content does not read (KeyError" in wrong({down: (4, 64), up: (64, 4)})
+    assert "its content cannot be read (KeyError" in wrong({down: (4, 64), up: (64, 4)})
     assert "has no tensor base.q_proj.lora_B.weight" in wrong({down: (4, 64)})
     assert "F32 of 8 x 64, not F32 of 4 x" in wrong({down: (8, 64), up: (64, 8)})
     assert "lora_B.weight as F32 of 64, not" in wrong({down: (4, 64), up: (64,)})

@@ -39,7 +39,7 @@ def test_untitled_items_go_before_the_core_is_taken() -> None:
     rows = [(user, item, 0) for user in ("1", "2") for item in ("a", "b", "c")]
     data = prepare(log_of(rows, untitled=frozenset({"b"})), min_count=2)
     assert data.item_ids == ["", "a", "c"]
-    with pytest.raises(LlamaRecError, match="Nothing is left"):
+    with pytest.raises(LlamaRecError, match="No interaction is left"):
         prepare(log_of(rows, untitled=frozenset({"b"})), min_count=3)
 
 

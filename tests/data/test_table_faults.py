@@ -53,7 +53,7 @@ def test_a_title_that_an_unquoted_comma_cuts_is_not_used(folder: Folder) -> None
         folder.read(LOG, items, strict=True)
     with pytest.raises(LlamaRecError, match="line 2: more than the 3 fields") as caught:
         folder.read("user,item,title\nu,1,Good, the Bad\n")
-    assert "quotes around the fields" in (caught.value.hint or "")
+    assert "quotes around fields" in (caught.value.hint or "")
     # A comma at the end of every line is no field.
     assert folder.titles("user,item,title\nu,1,A,\n") == {"1": "A"}
 
@@ -71,7 +71,7 @@ def test_quotes_in_csv_do_not_swallow_rows(folder: Folder) -> None:
         assert dict(raw.titles.iter_rows()) == {"1": '12" single', "2": '7" single', "4": "two lines", "6": 'a "b"'}
         assert report.rows == 6
         # The line is that of the file, though a record before it has two.
-        assert report.examples == ["line 4: a quote that is not closed, or not doubled", "line 7: no item"]
+        assert report.examples == ["line 4: a quote that is not closed or not doubled", "line 7: no item"]
 
 
 def test_lines_are_counted_over_blank_ones_and_these_are_no_rows(folder: Folder) -> None:
@@ -203,9 +203,9 @@ def test_every_column_that_is_taken_is_named_with_an_example(folder: Folder) -> 
 
 def test_a_name_that_is_the_customer_s_is_no_title(folder: Folder) -> None:
     log = "user,item,name\n" + "".join(f"u{user},{item},Customer {user}\n" for user in range(3) for item in range(4))
-    with pytest.raises(LlamaRecError, match="holds no titles: 4 of 4 items have several") as caught:
+    with pytest.raises(LlamaRecError, match="does not contain titles: 4 of 4 items have several") as caught:
         folder.read(log)
-    assert "--title-column" in (caught.value.hint or "")
+    assert "`title_column`" in (caught.value.hint or "")
     assert len(folder.titles(log, title_column="name")) == 4
     assert folder.titles(log, "id,title\n0,A\n1,B\n") == {"0": "A", "1": "B"}
 
@@ -213,14 +213,14 @@ def test_a_name_that_is_the_customer_s_is_no_title(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("log", "items", "options", "sentence", "hint"),
     [
-        (LOG, "code,title\n1,A\n", {}, "called like one of items", "--items-id-column NAME"),
-        (LOG, "code,title\n1,A\n", {"items_id_column": "cod"}, "did you mean code", "--items-id-column"),
-        (LOG, None, {"items_id_column": "code"}, "about a file of items", "--items FILE"),
+        (LOG, "code,title\n1,A\n", {}, "usual name for items", "`items_id_column`"),
+        (LOG, "code,title\n1,A\n", {"items_id_column": "cod"}, "did you mean code", "`items_id_column`"),
+        (LOG, None, {"items_id_column": "code"}, "column of a file of items", "`items`"),
         ('"user,item,title"\n"u,1,A"\n', None, {}, "each line is quoted as a whole", "around fields"),
-        ("who:what\na:b\n", None, {}, "called like one of users", "separated by commas"),
-        ("user,item,title,time\nu,1,A,31/12/24\n", None, {}, "time is no time", "--time-format"),
-        ("user,item,title\nu,1,A\n", None, {"time_format": "%Y"}, "no column of times", "--time-column"),
-        ("user,item,title,time\nu,1,A,01/02/2024\n", None, {}, "cannot be told apart", '--time-format "%d/%m/%Y"'),
+        ("who:what\na:b\n", None, {}, "usual name for users", "separated by commas"),
+        ("user,item,title,time\nu,1,A,31/12/24\n", None, {}, "time is not a time", "`time_format`"),
+        ("user,item,title\nu,1,A\n", None, {"time_format": "%Y"}, "no column of times", "`time_column`"),
+        ("user,item,title,time\nu,1,A,01/02/2024\n", None, {}, "are ambiguous", '"%d/%m/%Y"'),
     ],
 )
 def test_the_hint_follows_the_cause(
@@ -244,13 +244,13 @@ def test_ids_that_do_not_agree_are_shown_three_of_each(folder: Folder) -> None:
     raw, report = folder.read(log, "item,title\n" + "".join(f"{number:03},T\n" for number in range(1, 6)))
     with pytest.raises(LlamaRecError) as caught:
         prepare(raw, min_count=1)
-    for shown in ("1, 2, 3", "001, 002, 003", "zeros in front"):
+    for shown in ("1, 2, 3", "001, 002, 003", "leading zeros"):
         assert shown in (caught.value.hint or "")
         assert shown in (report.unmatched or "")
     raw, _ = folder.read(log, "item,title\n" + "".join(f"{number},T\n" for number in range(1, 6)))
     with pytest.raises(LlamaRecError) as caught:
         prepare(raw, min_count=9)
-    assert "--min-count" in (caught.value.hint or "")
+    assert "`min_count`" in (caught.value.hint or "")
 
 
 def test_repeats_among_next_items_are_counted(folder: Folder) -> None:

@@ -94,15 +94,15 @@ def test_bad_rows_are_counted_and_shown_with_their_line(tmp_path: Path) -> None:
     assert report.examples == [  # type: ignore[attr-defined]
         "line 3: no user",
         "line 4: no item",
-        "line 5: time is no time of the form seconds since 1970",
-        "line 6: time is no time of the form seconds since 1970",
+        "line 5: time is not a time of the form seconds since 1970",
+        "line 6: time is not a time of the form seconds since 1970",
         "line 7: more than the 4 fields of the header",
     ]
     with pytest.raises(LlamaRecError, match="line 3: no user"):
         log_of(tmp_path / "a.csv", text, strict=True)
 
 
-def test_lines_that_are_no_json_are_bad_rows(tmp_path: Path) -> None:
+def test_lines_that_are_not_json_are_invalid_rows(tmp_path: Path) -> None:
     text = '{"user": 1, "item": "a", "title": "A"}\n{broken\n[]\n{"user": 2, "item": "b", "title": "B"}\n'
     rows, report = log_of(tmp_path / "a.jsonl", text)
     assert [row[:2] for row in rows] == [("1", "a"), ("2", "b")]
@@ -143,15 +143,15 @@ def test_of_joined_columns_the_title_itself_must_be_there(
 @pytest.mark.parametrize(
     ("name", "text", "options", "sentence"),
     [
-        ("log.xlsx", "x", {}, "tells no format"),
+        ("log.xlsx", "x", {}, "format of .* is unknown"),
         ("log.csv", "", {}, "empty|cannot be read"),
-        ("log.csv", "who,what\na,b\n", {}, "No column .* like one of users"),
-        ("log.csv", "user,what\na,b\n", {}, "No column .* like one of items"),
-        ("log.csv", "user,item\na,b\n", {}, "No column .* like one of titles"),
+        ("log.csv", "who,what\na,b\n", {}, "No column .* usual name for users"),
+        ("log.csv", "user,what\na,b\n", {}, "No column .* usual name for items"),
+        ("log.csv", "user,item\na,b\n", {}, "No column .* usual name for titles"),
         ("log.csv", "user,item,title\na,b,c\n", {"user_column": "usr"}, "did you mean user"),
         ("log.csv", "user,item,title\na,b,c\n", {"min_rating": 3.0}, "no column of ratings"),
         ("log.csv", "user,item,title\na,b,c\n", {"title_column": "{title} by {brand}"}, "no column brand"),
-        ("log.jsonl", "not json\n", {}, "one JSON object a line"),
+        ("log.jsonl", "not json\n", {}, "one JSON object per line"),
         ("log.parquet", "not parquet", {}, "cannot be read"),
         ("log.csv.gz", "not gzip", {}, "cannot be read|No column"),
     ],
@@ -177,7 +177,7 @@ def test_odd_names_of_columns_and_files_are_taken_as_they_are(tmp_path: Path) ->
     assert raw.interactions.rows() == [("u", "i", 0)]
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"us'er\\": "u", "item": "i", "title": "T"}) + "\n")
-    with pytest.raises(UsageError, match="cannot be asked for"):
+    with pytest.raises(UsageError, match="cannot be read"):
         read_tables(path, None, TableOptions(user_column="us'er\\"))
 
 
@@ -196,7 +196,7 @@ def test_offsets_of_times_count(tmp_path: Path) -> None:
 
 
 def test_if_no_row_can_be_used_the_reason_is_said(tmp_path: Path) -> None:
-    with pytest.raises(LlamaRecError, match="line 2: time is no time"):
+    with pytest.raises(LlamaRecError, match="line 2: time is not a time"):
         log_of(tmp_path / "a.csv", "user,item,time,title\nu,a,noon,A\n")
 
 

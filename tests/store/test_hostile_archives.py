@@ -56,7 +56,7 @@ def test_cut_off_anywhere_it_is_refused(whole: Path, there: Store) -> None:
     lengths = {len(content) * part // 20 for part in range(20)} | {len(content) - less for less in range(1, 9)}
     for length in sorted(lengths):
         whole.write_bytes(content[:length])
-        refused(there, whole, r"was cut off|is no archive")
+        refused(there, whole, r"is truncated|is not an archive")
     whole.write_bytes(content)
     assert import_archive(there, whole) == ["games", "games/lrurec"]
 
@@ -75,9 +75,9 @@ def test_what_stands_behind_the_end_is_refused(whole: Path, there: Store) -> Non
     packed_content, content = whole.read_bytes(), unpacked(whole)
     for more in (b"x", packed_content):
         whole.write_bytes(packed_content + more)
-        refused(there, whole, "goes on behind its end")
+        refused(there, whole, "has data after its end")
     for more in (b"x" * 512, bytes(30_000) + b"x"):
-        refused(there, packed(whole, content + more), "goes on behind its end")
+        refused(there, packed(whole, content + more), "has data after its end")
 
 
 def test_a_few_bytes_that_unpack_to_gigabytes_are_not_unpacked(tmp_path: Path, there: Store) -> None:
@@ -92,7 +92,7 @@ def test_a_header_of_megabytes_is_not_read(tmp_path: Path, there: Store) -> None
         header = member("games/x")
         header.type, header.size = kind, 3 << 30
         content = header.tobuf() + os.urandom(4 << 20)
-        refused(there, packed(tmp_path / "header.tar.zst", content), "a header larger than any")
+        refused(there, packed(tmp_path / "header.tar.zst", content), "a member header larger than")
 
 
 def test_more_than_the_disk_has_room_for_is_not_unpacked(
@@ -111,9 +111,9 @@ def test_members_are_counted_and_have_one_place_each(
     path = tmp_path / "x.tar.zst"
     refused(there, evil(path, *(member(f"games/{number}") for number in range(4))), "more than 3 files")
     refused(there, evil(path, member("games/x"), member("games/./x")), "twice")
-    refused(there, evil(path, member("games/" + "a/" * 9 + "x")), "no place in an archive")
-    refused(there, evil(path, member("games/\x1b[2Jx")), "no place in an archive")
-    refused(there, evil(path, member("games/x", tarfile.GNUTYPE_SPARSE)), "no place in an archive")
+    refused(there, evil(path, member("games/" + "a/" * 9 + "x")), "not allowed in an archive")
+    refused(there, evil(path, member("games/\x1b[2Jx")), "not allowed in an archive")
+    refused(there, evil(path, member("games/x", tarfile.GNUTYPE_SPARSE)), "not allowed in an archive")
     refused(there, evil(path, member("games/x"), member("games/x/y")), "cannot be unpacked")
     refused(there, evil(path, member("games/" + "x" * 300)), "cannot be unpacked")
 
@@ -143,8 +143,8 @@ def test_each_ancestor_is_visited_once(store: Store, tmp_path: Path) -> None:
     [
         ({f"a{number}": [f"a{number - 1}"] if number else [] for number in range(66)}, "more than 64 parents"),
         ({"a": [f"b{number}" for number in range(65)]}, "more than 64 parents"),
-        ({"a": ["c"], "b": ["a"], "c": ["b"]}, "made from itself"),
-        ({"a": ["a"]}, "made from itself"),
+        ({"a": ["c"], "b": ["a"], "c": ["b"]}, "its own ancestor"),
+        ({"a": ["a"]}, "its own ancestor"),
     ],
     ids=["generations", "parents", "a ring", "its own parent"],
 )
@@ -182,7 +182,7 @@ def test_what_an_archive_is_called_and_holds_cannot_steer_the_terminal(store: St
     path = evil(tmp_path / "x\x1b[2J\x9b.tar.zst", member("games/\x1b]0;owned\x07"))
     result = CliRunner().invoke(app, ["store", "import", str(path)])
     assert result.exit_code == 1
-    assert "no place in an archive" in result.stderr
+    assert "not allowed in an archive" in result.stderr
     assert not [one for one in result.stderr if not one.isprintable() and one != "\n"]
 
 

@@ -99,7 +99,7 @@ def test_a_revision_can_be_pinned(full: Store, hub: FakeHub, tmp_path: Path) -> 
 def test_what_is_not_there_or_changed_is_a_sentence(full: Store, hub: FakeHub, tmp_path: Path) -> None:
     with pytest.raises(LlamaRecError, match="has no me/nothing"):
         pull(full, "me/nothing")
-    with pytest.raises(UsageError, match="no repository"):
+    with pytest.raises(UsageError, match="not the name of a repository"):
         pull(full, "games")
     push(full, "games", "me/games")
     (hub.folder / "me-games-0" / "games" / "model.safetensors").write_bytes(b"changed")

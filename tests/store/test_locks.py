@@ -51,7 +51,7 @@ def test_who_makes_the_same_waits_and_says_so(store: Store) -> None:
         finished.append("first")
     thread.join()
     assert finished == ["first", "second"]
-    assert said == ["Another process is making games/lrurec; waiting for it."]
+    assert said == ["Waiting for another process that is creating games/lrurec."]
     assert not list((store.home / "locks").iterdir())
 
 

@@ -80,7 +80,7 @@ def test_a_folder_without_manifest_does_not_exist(store: Store) -> None:
 def test_damage_is_named(store: Store, damage: bytes) -> None:
     make(store, "games")
     (store.path_of("games") / "model.safetensors").write_bytes(damage)
-    with pytest.raises(LlamaRecError, match=r"games is damaged: model\.safetensors"):
+    with pytest.raises(LlamaRecError, match=r"games is damaged: the checksum of model\.safetensors"):
         store.open("games")
 
 
