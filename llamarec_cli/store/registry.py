@@ -102,7 +102,7 @@ class Store:
         if kind is not None and artefact.manifest.kind is not kind:
             raise LlamaRecError(f"{name} is a {artefact.manifest.kind}, not a {kind}.", "llamarec store list")
         damaged = damaged_file(artefact.path, artefact.manifest)
-        if wrong := f"the checksum of {damaged} does not match its manifest" if damaged else self._inspect(artefact):
+        if wrong := f"{damaged} does not match its manifest" if damaged else self._inspect(artefact):
             raise LlamaRecError(f"{name} is damaged: {wrong}.", f"llamarec store remove {name}, then create it again.")
         return artefact
 
@@ -179,8 +179,7 @@ class Store:
             shutil.copytree(source, copy.path)
             if damaged := damaged_file(copy.path, manifest):
                 raise LlamaRecError(
-                    f"{source} is damaged: the checksum of {damaged} does not match its manifest.",
-                    "Install llamarec again.",
+                    f"{source} is damaged: {damaged} does not match its manifest.", "Install llamarec again."
                 )
             self._put(copy.path, manifest, replace=False)
 

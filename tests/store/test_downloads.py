@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.progress import Progress
 from llamarec_cli.store.downloads import _bytes_in, fetch_url, fetch_wheel
 from llamarec_cli.store.home import claim_home
 from llamarec_cli.store.registry import Store
@@ -98,6 +99,17 @@ def test_a_missing_file_and_a_dead_server_are_reported(address: str, store: Stor
     assert left(store) == []
 
 
+def test_progress_is_in_bytes_under_the_title_or_the_name(address: str, store: Store) -> None:
+    reports: list[Progress] = []
+    fetch_url(store, f"{address}/data.csv", "set-1", reports.append, "Games (2014)")
+    fetch_url(store, f"{address}/data.csv", "set-2", reports.append)
+    size = len(CONTENT)
+    assert reports == [
+        Progress("Fetching Games (2014)", size, size, "data.csv", unit="bytes"),
+        Progress("Fetching data.csv", size, size, unit="bytes"),
+    ]
+
+
 WHEEL = "nothing-1.0-py3-none-any.whl"
 
 
@@ -118,9 +130,11 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_wheel_is_fetched_by_pip_and_verified(index: str, store: Store) -> None:
-    wheel = fetch_wheel(store, "nothing", "1.0", WHEEL, index, 1000)
+    reports: list[Progress] = []
+    wheel = fetch_wheel(store, "nothing", "1.0", WHEEL, index, 1000, reports.append, "Nothing")
     assert hashlib.sha256(wheel.read_bytes()).hexdigest() == index
     assert left(store) == [WHEEL]
+    assert reports[-1] == Progress("Fetching Nothing", 1000, 1000, WHEEL, unit="bytes")
 
 
 def test_a_corrupt_wheel_is_refused_and_not_kept(index: str, store: Store) -> None:

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from artefact_makers import make
+from artefact_makers import make, manifest_of
 from typer.testing import CliRunner
 
 from llamarec_cli.cli.app import app
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.store.integrity import foreign_files, wrong_files
+from llamarec_cli.store.manifest import read_manifest
 from llamarec_cli.store.registry import Store
 
 
@@ -16,8 +18,24 @@ from llamarec_cli.store.registry import Store
 def test_a_damaged_file_is_named(store: Store, damage: bytes) -> None:
     make(store, "games")
     (store.path_of("games") / "model.safetensors").write_bytes(damage)
-    with pytest.raises(LlamaRecError, match=r"games is damaged: the checksum of model\.safetensors"):
+    with pytest.raises(LlamaRecError, match=r"games is damaged: model\.safetensors does not match"):
         store.open("games")
+
+
+def test_every_fault_of_a_folder_is_listed(store: Store) -> None:
+    with store.stage(manifest_of("games")) as folder:
+        for name in ("a", "b", "c"):
+            (folder / f"{name}.safetensors").write_bytes(b"tensors")
+    place = store.path_of("games")
+    assert (wrong_files(place), foreign_files(place, read_manifest(place))) == ([], [])
+    (place / "a.safetensors").unlink()
+    (place / "b.safetensors").write_bytes(b"TENSORS")
+    (place / "link").symlink_to("c.safetensors")
+    assert wrong_files(place) == [
+        "a.safetensors is missing",
+        "the checksum of b.safetensors does not match its manifest",
+    ]
+    assert foreign_files(place, read_manifest(place)) == ["link"]
 
 
 def run(*arguments: str) -> Any:
