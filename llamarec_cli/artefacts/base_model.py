@@ -21,7 +21,7 @@ from llamarec_cli.language_model.libraries import quiet_libraries
 from llamarec_cli.language_model.model_folders import check_model_folder, model_files
 from llamarec_cli.progress import Progress
 from llamarec_cli.store.downloads import fetch_wheel
-from llamarec_cli.store.hub import hub_as_sentences
+from llamarec_cli.store.hub import hub_failures
 from llamarec_cli.store.manifest import Kind, Manifest, sha256_of
 from llamarec_cli.store.registry import Artefact
 
@@ -141,7 +141,7 @@ def _from_hub(context: Context, repository: str, revision: str | None) -> BaseMo
     from huggingface_hub import snapshot_download
 
     context.say(f"Loading base model {repository} from the Hugging Face Hub or its cache.")
-    with hub_as_sentences(repository, revision), quiet_libraries():
+    with hub_failures(repository, revision), quiet_libraries():
         path = Path(snapshot_download(repository, revision=revision, allow_patterns=_HUB_FILES))
     if not list(path.glob("*.safetensors")):
         raise LlamaRecError(

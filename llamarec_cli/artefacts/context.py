@@ -52,16 +52,17 @@ class Context:
         if stale:
             self.warn(f"Made from another {name}, and to be trained again: {', '.join(stale)}.")
 
-    def take_step(self, missing: str, step: str) -> None:
-        """Say that a missing step is taken, or refuse.
+    def take_step(self, missing: str, step: str, doing: str = "creating") -> None:
+        """Announce that a missing artefact is created now, or raise if that is not allowed.
 
         Args:
-            missing: What is missing, as a name.
-            step: The command that makes it.
+            missing: Name of the missing artefact.
+            step: The command that creates it.
+            doing: What the step does, as a participle.
 
         Raises:
-            LlamaRecError: Missing steps are not to be taken.
+            LlamaRecError: Missing artefacts must not be created (`auto` is False).
         """
         if not self.auto:
             raise LlamaRecError(f"The store holds no {missing}.", step)
-        self.say(f"{missing} is missing: {step}")
+        self.say(f"{missing} is not in the store yet; {doing} it ({step}).")

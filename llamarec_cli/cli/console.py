@@ -199,7 +199,7 @@ def time_left(estimate: float | None, limit: float | None) -> str:
 def _amount(update: Progress) -> str:
     if update.total is None:
         return ""
-    if update.stage.startswith("fetch "):
+    if update.unit == "bytes":
         return f"{update.done / 1e6:.1f}/{update.total / 1e6:.1f} MB"
     return f"{update.done:,}/{update.total:,}"
 

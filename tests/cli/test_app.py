@@ -50,7 +50,7 @@ def fail(*arguments: str, stdin: str | None = None) -> Any:
         (("recommend", "--history", HISTORY, "--dataset", "games"), "no ranker games/smollm2-135m", "train ranker"),
         (("store", "show", "games"), "The store holds no games", "llamarec store list"),
         (("store", "remove", "games"), "The store holds no games", "llamarec store list"),
-        (("store", "show", "../x"), "is no name", "llamarec store list"),
+        (("store", "show", "../x"), "is not a valid name", "llamarec store list"),
     ],
 )
 def test_a_mistake_is_one_sentence(home: Path, arguments: tuple[str, ...], sentence: str, hint: str) -> None:
@@ -148,7 +148,7 @@ def test_a_corrupt_download_is_refused_and_nothing_is_kept(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     result = fail("prepare", "ml-100k-1998")
-    assert "is corrupt or not the pinned one" in result.stderr
+    assert "is corrupt or not the pinned file" in result.stderr
     assert "--source" in result.stderr
     assert [path for path in home.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
 

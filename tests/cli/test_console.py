@@ -60,6 +60,16 @@ def test_where_there_is_no_terminal_a_line_a_minute_tells_how_far_it_is(
     assert lines[-1] == "step 1: loss 3"
 
 
+def test_bytes_are_shown_in_megabytes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    monkeypatch.setattr(console.time, "monotonic", lambda: now)
+    with console.progress() as report:
+        for done in (1, 2):
+            now = 60.0 * done
+            report(Progress("Fetching games", done * 500_000, 10_000_000, unit="bytes"))
+    assert capsys.readouterr().err == "Fetching games: 1.0/10.0 MB, 0:18:00 left\n"
+
+
 def test_a_stage_that_comes_again_starts_anew(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

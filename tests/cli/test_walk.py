@@ -315,7 +315,7 @@ def test_a_log_of_one_s_own(home: Path, tmp_path: Path, config: str) -> None:
     run("prepare", "games", *prepare[2:], code=2)
     run("prepare", "myshop", "--items", str(items), code=2)
     nothing = run("prepare", "tiny", *prepare[2:], "--min-count", "100", code=1)
-    assert "lower the 100 with --min-count" in nothing.stderr
+    assert "lower --min-count from 100" in nothing.stderr
     assert "line 242" in run(*prepare, "--strict", code=1).stderr
 
 

@@ -274,7 +274,11 @@ def test_two_processes_do_not_write_one_output(context: Context, tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("folder.jsonl", "is a folder"), ("pipe.jsonl", "is no plain file"), ("x" * 240 + ".jsonl", "File name too long")],
+    [
+        ("folder.jsonl", "is a folder"),
+        ("pipe.jsonl", "is not a regular file"),
+        ("x" * 240 + ".jsonl", "File name too long"),
+    ],
 )
 def test_an_output_that_cannot_be_is_told_before_anything_is_loaded(
     context: Context, tmp_path: Path, name: str, sentence: str

@@ -1,4 +1,4 @@
-"""What `prepare` says of a log of one's own: what it took for what, and what was lost and why."""
+"""`prepare` of one's own data: columns used, rows dropped and why."""
 
 import json
 from pathlib import Path
@@ -28,33 +28,33 @@ def shop(home: Path, tmp_path: Path) -> tuple[str, ...]:
     )
 
 
-def test_from_hint_to_hint_to_a_set(shop: tuple[str, ...]) -> None:
+def test_each_hint_leads_to_the_next_step(shop: tuple[str, ...]) -> None:
     refused = run(*shop, code=2)
-    assert "--items-id-column NAME" in refused.stderr
+    assert "Name it with --items-id-column" in refused.stderr
     shop = (*shop, "--items-id-column", "code")
     refused = run(*shop, code=1)
-    assert "line 2: when is no time" in refused.stderr
+    assert "line 2: when is not a time" in refused.stderr
     assert "--time-format" in refused.stderr
     shop = (*shop, "--time-format", "%d/%m/%y %H:%M")
     result = run(*shop)
     for said in (
-        "Column customer is taken as user, such as c0.",
-        "Column code is taken as item in the items, such as 0.",
-        "Column name is taken as title, such as Thing 0.",
+        "Column of user: customer, such as c0.",
+        "Column of item in the items: code, such as 0.",
+        "Column of title: name, such as Thing 0.",
         "separated by semicolons",
         "Times are read as %d/%m/%y %H:%M.",
-        "Bad row: line 322: no customer, when is no time",
-        "--deduplicate keeps a user's first interaction",
-        "without a title are items such as 19",
+        "Invalid row: line 322: no customer, when is not a time",
+        "With --deduplicate only a user's first interaction",
+        "items without a title have ids such as 19",
     ):
         assert said in result.stderr
-    for row in ("without a title", "next items that are repeats", "items without a title"):
+    for row in ("item without a title", "repeated next items", "items without a title"):
         assert row in result.stdout
     report = json.loads(run(*shop, "--deduplicate", "--json", "--replace").stdout)["report"]
     assert (report["repeated"], report["repeated_next_items"], report["untitled_items"]) == (80, 0, 1)
     assert report["column_examples"]["title"] == "Thing 0"
 
 
-def test_options_of_a_log_need_a_log(home: Path) -> None:
+def test_options_of_interactions_need_interactions(home: Path) -> None:
     for option in ("--time-format", "--items-id-column"):
         assert "--interactions is missing" in run("prepare", "games", option, "x", code=2).stderr
