@@ -193,3 +193,54 @@ def test_store_names_contain_the_last_part_of_a_base_model_name() -> None:
     names = {"OWNER/Model 7B": "model-7b", "/models/tiny/": "tiny", "smollm2-135m": "smollm2-135m"}
     assert {name: base_slug(name) for name in names} == names
     assert title_vectors_name("games", "OWNER/MODEL") == "games/model.titles"
+
+
+def test_a_folder_without_a_model_is_an_error(context: Context, tmp_path: Path) -> None:
+    with pytest.raises(LlamaRecError, match=r"not a base model folder: it has no config\.json"):
+        need_base_model(context, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "hint"),
+    [
+        ("GatedRepoError", "is gated", "hf auth login"),
+        ("RepositoryNotFoundError", "has no owner/model", "Check the name"),
+        ("LocalEntryNotFoundError", "cannot be reached", "hf download"),
+    ],
+)
+def test_errors_of_the_hub_are_explained(
+    context: Context, monkeypatch: pytest.MonkeyPatch, error: str, sentence: str, hint: str
+) -> None:
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    def refuse(*_: Any, **__: Any) -> str:
+        kind = getattr(errors, error)
+        # The constructors expect a server's response.
+        raise kind.__new__(kind)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(LlamaRecError, match=sentence) as caught:
+        need_base_model(context, "owner/model")
+    assert hint in str(caught.value.hint)
+
+
+def test_a_model_of_the_hub_is_identified_by_its_revision(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    revision = "0123456789abcdef"
+    tiny_model("qwen2").save_pretrained(tmp_path / revision)
+    byte_tokenizer().save_pretrained(tmp_path / revision)
+    requests: list[Any] = []
+
+    def download(repository: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        requests.append((repository, revision))
+        assert not any(pattern.endswith((".bin", ".py")) for pattern in allow_patterns)
+        return str(tmp_path / "0123456789abcdef")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert need_base_model(context, "owner/model").digest == revision
+    need_base_model(context, "owner/model", revision)
+    assert requests == [("owner/model", None), ("owner/model", revision)]

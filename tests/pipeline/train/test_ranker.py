@@ -9,7 +9,6 @@ import pytest
 from fakes import byte_tokenizer, tiny_gpt2, tiny_llama, tiny_qwen2, write_ring
 from tiny_models import tiny_model
 
-from llamarec_cli.artefacts.base_model import need_base_model
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.rankers import ranker_name
 from llamarec_cli.errors import LlamaRecError
@@ -142,56 +141,6 @@ def test_another_model_in_the_same_folder_is_noticed(prepared: Context, tmp_path
     save(tiny_gpt2(), folder)
     with pytest.raises(LlamaRecError, match="another version of"):
         recommend(prepared, ["The Film 05 (1955)"], dataset="ml-100k", ranker="ml-100k/base", fusion=False)
-
-
-def test_a_folder_without_a_model_is_a_sentence(context: Context, tmp_path: Path) -> None:
-    with pytest.raises(LlamaRecError, match="holds no model"):
-        need_base_model(context, str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("error", "sentence", "hint"),
-    [
-        ("GatedRepoError", "is gated", "hf auth login"),
-        ("RepositoryNotFoundError", "has no owner/model", "Check the name"),
-        ("LocalEntryNotFoundError", "cannot be reached", "hf download"),
-    ],
-)
-def test_what_the_hub_refuses_is_a_sentence(
-    context: Context, monkeypatch: pytest.MonkeyPatch, error: str, sentence: str, hint: str
-) -> None:
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    def refuse(*_: Any, **__: Any) -> str:
-        kind = getattr(errors, error)
-        # Their constructors want the response of a server.
-        raise kind.__new__(kind)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(LlamaRecError, match=sentence) as caught:
-        need_base_model(context, "owner/model")
-    assert hint in str(caught.value.hint)
-
-
-def test_a_model_of_the_hub_is_pinned_to_its_revision(
-    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import huggingface_hub
-
-    revision = "0123456789abcdef"
-    save(tiny_qwen2(), tmp_path / revision)
-    asked: list[Any] = []
-
-    def give(repository: str, *, revision: str | None, allow_patterns: list[str]) -> str:
-        asked.append((repository, revision))
-        assert not any(pattern.endswith((".bin", ".py")) for pattern in allow_patterns)
-        return str(tmp_path / "0123456789abcdef")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", give)
-    assert need_base_model(context, "owner/model").digest == revision
-    need_base_model(context, "owner/model", revision)
-    assert asked == [("owner/model", None), ("owner/model", revision)]
 
 
 def test_long_titles_do_not_run_out_of_learnt_positions(prepared: Context, tmp_path: Path) -> None:
