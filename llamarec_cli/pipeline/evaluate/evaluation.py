@@ -28,9 +28,9 @@ from llamarec_cli.pipeline.evaluate.ablation import Ablation, Ranks, ablate, ran
 from llamarec_cli.pipeline.prepare import need_dataset, warn_of_difference
 from llamarec_cli.pipeline.starter import install_starter, is_starter
 from llamarec_cli.ranking.fusion import FusionGroups
-from llamarec_cli.ranking.signals import LANGUAGE_MODEL
 from llamarec_cli.store.manifest import Kind
 from llamarec_cli.store.registry import Artefact
+from llamarec_cli.strategies.registry import fusable_strategies
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def _columns(retrievers: Sequence[Artefact], dataset: str) -> dict[str, str]:
     for by_seed in alike.values():
         whole = min(by_seed.values(), key=lambda name: (len(name), name))
         short = whole.removeprefix(f"{dataset}/")
-        reserved = short in (TWO_STAGES, *LANGUAGE_MODEL) or short in columns.values()
+        reserved = short in (TWO_STAGES, *fusable_strategies()) or short in columns.values()
         columns |= dict.fromkeys(by_seed.values(), whole if reserved else short)
     return columns
 
