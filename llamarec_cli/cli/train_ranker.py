@@ -228,6 +228,6 @@ def _no_gain(groups: FusionGroups) -> str:
     if groups.users < MIN_USERS:
         return f"{groups.users} validation users are too few to choose between {tried} and the first stage, {kept}"
     return (
-        f"Tried: {tried}. None improved validation NDCG@10 beyond the threshold ({THRESHOLD_ERRORS} standard errors), "
-        f"{kept}"
+        f"No group of signals improved validation NDCG@10 by more than the threshold ({THRESHOLD_ERRORS} standard "
+        f"errors), {kept} Tried: {tried}."
     )
