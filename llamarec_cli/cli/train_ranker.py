@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -36,6 +36,75 @@ llamarec train ranker --dataset ml-100k --strategy likelihood
 llamarec train ranker --dataset games --negatives mixed --max-minutes 60"""
 
 
+_BaseOption = Annotated[
+    str,
+    typer.Option(
+        help="Base model: smollm2-135m, a folder, or OWNER/MODEL of the Hugging Face Hub.",
+        autocompletion=complete.base_models,
+    ),
+]
+_RetrieverOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Checkpoint of the first stage; DATASET/ensemble by default, trained if it is missing.",
+        autocompletion=complete.retrievers,
+    ),
+]
+_StrategyOption = Annotated[
+    str | None,
+    typer.Option(
+        help="How a language model scores the candidates: {rankings}. signals uses no language model and is the "
+        "default on a CPU; verbalizer trains an adapter and is the default on CUDA; likelihood trains no weights.",
+        autocompletion=complete.strategies,
+    ),
+]
+_SignalsOption = Annotated[
+    str,
+    typer.Option(help="Cheap signals in the final score: of together, following, titles; or none."),
+]
+_KOption = Annotated[int, typer.Option("--k", help="Candidates that the language model scores; at most 50.")]
+_PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Hyper-parameters of the training: {presets}; by default paper on CUDA, cpu on a CPU.",
+        autocompletion=complete.presets,
+    ),
+]
+_QuantizeOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Base model's weights in training: {quantizations}; by default nf4 on CUDA, none on a CPU.",
+        autocompletion=complete.quantizations,
+    ),
+]
+_NegativesOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Negatives in training: {negatives}. random, the default, as in the paper; retriever, candidates of a "
+        "retriever not trained on the user; mixed, a curriculum from random to retriever.",
+        autocompletion=complete.negatives,
+    ),
+]
+_LossOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Training loss: {losses}. Cross-entropy of the right letter over the vocabulary, the default, as in "
+        "the paper; or over the candidates' letters.",
+        autocompletion=complete.losses,
+    ),
+]
+_MaxExamplesOption = Annotated[int | None, typer.Option(min=1, help="Training examples per epoch; all by default.")]
+_MaxMinutesOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-minutes",
+        min=0.0,
+        help="Time limit of the adapter's training, without the retrievers before it and the fit after it.",
+    ),
+]
+_TensorBoardOption = Annotated[Path | None, typer.Option(help="Folder for TensorBoard logs of the training.")]
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb to the command line."""
     app.command("ranker", epilog=_EPILOG)(_ranker)
@@ -43,78 +112,21 @@ def register(app: typer.Typer) -> None:
 
 def _ranker(
     dataset: DatasetOption,
-    base: Annotated[
-        str,
-        typer.Option(
-            help="Base model: smollm2-135m, a folder, or OWNER/MODEL of the Hugging Face Hub.",
-            autocompletion=complete.base_models,
-        ),
-    ] = "smollm2-135m",
-    retriever: Annotated[
-        str | None,
-        typer.Option(
-            help="Checkpoint of the first stage; DATASET/ensemble by default, trained if it is missing.",
-            autocompletion=complete.retrievers,
-        ),
-    ] = None,
-    strategy: Annotated[
-        str | None,
-        typer.Option(
-            help="How a language model scores the candidates: {rankings}. signals uses no language model and is the "
-            "default on a CPU; verbalizer trains an adapter and is the default on CUDA; likelihood trains no weights.",
-            autocompletion=complete.strategies,
-        ),
-    ] = None,
-    signals: Annotated[
-        str,
-        typer.Option(help="Cheap signals in the final score: of together, following, titles; or none."),
-    ] = "together,following,titles",
-    k: Annotated[int, typer.Option("--k", help="Candidates that the language model scores; at most 50.")] = 20,
+    base: _BaseOption = "smollm2-135m",
+    retriever: _RetrieverOption = None,
+    strategy: _StrategyOption = None,
+    signals: _SignalsOption = "together,following,titles",
+    k: _KOption = 20,
     name: NameOption = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            help="Hyper-parameters of the training: {presets}; by default paper on CUDA, cpu on a CPU.",
-            autocompletion=complete.presets,
-        ),
-    ] = None,
-    quantize: Annotated[
-        str | None,
-        typer.Option(
-            help="Base model's weights in training: {quantizations}; by default nf4 on CUDA, none on a CPU.",
-            autocompletion=complete.quantizations,
-        ),
-    ] = None,
-    negatives: Annotated[
-        str | None,
-        typer.Option(
-            help="Negatives in training: {negatives}. random, the default, as in the paper; retriever, candidates of a "
-            "retriever not trained on the user; mixed, a curriculum from random to retriever.",
-            autocompletion=complete.negatives,
-        ),
-    ] = None,
-    loss: Annotated[
-        str | None,
-        typer.Option(
-            help="Training loss: {losses}. Cross-entropy of the right letter over the vocabulary, the default, as in "
-            "the paper; or over the candidates' letters.",
-            autocompletion=complete.losses,
-        ),
-    ] = None,
-    max_examples: Annotated[
-        int | None, typer.Option(min=1, help="Training examples per epoch; all by default.")
-    ] = None,
+    preset: _PresetOption = None,
+    quantize: _QuantizeOption = None,
+    negatives: _NegativesOption = None,
+    loss: _LossOption = None,
+    max_examples: _MaxExamplesOption = None,
     config: ConfigOption = None,
     seed: SeedOption = None,
-    max_minutes: Annotated[
-        float | None,
-        typer.Option(
-            "--max-minutes",
-            min=0.0,
-            help="Time limit of the adapter's training, without the retrievers before it and the fit after it.",
-        ),
-    ] = None,
-    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard logs of the training.")] = None,
+    max_minutes: _MaxMinutesOption = None,
+    tensorboard: _TensorBoardOption = None,
     replace: ReplaceOption = False,
     no_auto: NoAutoOption = False,
     as_json: JsonOption = False,
@@ -130,6 +142,10 @@ def _ranker(
 
     On several GPUs: accelerate launch --multi_gpu -m llamarec_cli train ranker, with the same options.
     """
+    from llamarec_cli.pipeline.train.ranker import train
+    from llamarec_cli.pipeline.train.ranker_plan import RankerRequest
+    from llamarec_cli.strategies.worker_group import join_worker_group
+
     training = {
         "preset": preset,
         "quantize": quantize,
@@ -143,9 +159,8 @@ def _ranker(
     settings = read_settings(config)
     settings.give("training", seed=seed)
     settings.give("ranker", seed=seed, negatives=negatives, loss=loss, max_examples=max_examples)
-    artefact = _train(
-        {"auto": not no_auto, "sources": settings.sources},
-        dataset=dataset,
+    request = RankerRequest(
+        dataset,
         base=base,
         strategy=strategy,
         k=k,
@@ -159,6 +174,11 @@ def _ranker(
         tensorboard=tensorboard,
         replace=replace,
     )
+    with (
+        join_worker_group() as workers,
+        pipeline_context(auto=not no_auto, sources=settings.sources, speaks=workers.is_main) as context,
+    ):
+        artefact = train(context, request, workers)
     if artefact is not None:
         _show(artefact, as_json)
 
@@ -176,16 +196,6 @@ def _strategy_for(strategy: str | None, given: list[str]) -> str | None:
             "Leave it out.",
         )
     return strategy
-
-
-def _train(session: dict[str, Any], **request: Any) -> Artefact | None:
-    """Train with the other processes of the launcher, if there are any; only the main one reports and returns."""
-    from llamarec_cli.pipeline.train.ranker import train
-    from llamarec_cli.pipeline.train.ranker_plan import RankerRequest
-    from llamarec_cli.strategies.worker_group import join_worker_group
-
-    with join_worker_group() as workers, pipeline_context(**session, speaks=workers.is_main) as context:
-        return train(context, RankerRequest(**request), workers)
 
 
 def _show(artefact: Artefact, as_json: bool) -> None:

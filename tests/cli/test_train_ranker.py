@@ -13,7 +13,11 @@ def show(users: int, gains: dict[str, float], capsys: pytest.CaptureFixture[str]
     """Show a ranker by likelihood in which the retriever's order ranks; return the cells of the table, and stderr."""
     fitted = {"retriever": FittedFusion(Fusion({"retriever": 1.0}), 0.5, 0.0, 0.0)}
     fitted |= {name: FittedFusion(Fusion({name: 1.0}), 0.5 + gain, gain, 0.01) for name, gain in gains.items()}
-    metrics = {"fusion": FusionGroups(fitted, "retriever", users, "likelihood", 20).as_json(), "minutes": 1.0, "device": "cpu"}
+    metrics = {
+        "fusion": FusionGroups(fitted, "retriever", users, "likelihood", 20).as_json(),
+        "minutes": 1.0,
+        "device": "cpu",
+    }
     manifest = Manifest("games/tiny", Kind.RANKER, config={}, parents={}, metrics=metrics, command="test")
     _show(Artefact(Path("/nowhere"), manifest), as_json=False)
     printed = capsys.readouterr()

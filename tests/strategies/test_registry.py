@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fakes import byte_tokenizer
+from tiny_models import tiny_model
 from typer.testing import CliRunner
 
 from llamarec_cli.cli import complete
 from llamarec_cli.cli.app import app
-from llamarec_cli.errors import UnknownNameError
+from llamarec_cli.errors import LlamaRecError, UnknownNameError
 from llamarec_cli.ranking.scorer import CandidateScorer
 from llamarec_cli.retrieval.conditional_logit import log_softmax
 from llamarec_cli.store.registry import Store
@@ -123,3 +125,11 @@ def test_an_unknown_name_is_reported_with_the_nearest() -> None:
         strategy_row("likelyhood")
     with pytest.raises(UnknownNameError, match="no strategy called pointwise"):
         strategy_row("pointwise", fusable_strategies())
+
+
+@pytest.mark.parametrize("strategy", list(STRATEGIES))
+def test_a_tokenizer_of_another_model_is_refused(strategy: str) -> None:
+    with pytest.raises(LlamaRecError, match="has 256 tokens, and the model only 100"):
+        STRATEGIES[strategy].make(
+            tiny_model("llama", vocab_size=100, pad_token_id=0), byte_tokenizer(), ["", "Alien"], ScorerOptions()
+        )

@@ -9,6 +9,9 @@ from llamarec_cli.errors import UnknownNameError
 LOSSES = ("vocabulary", "letters")
 NEGATIVES = ("random", "retriever", "mixed")
 
+_POSITIVE = ("lora_rank", "lora_alpha", "batch_size", "tokens_a_pass", "epochs", "validate_every", "patience")
+_NOT_NEGATIVE = ("warmup_steps", "max_examples", "validation_users", "curriculum_examples")
+
 
 @dataclass(frozen=True)
 class RankerConfig:
@@ -67,13 +70,10 @@ class RankerConfig:
     seed: int = 42
 
     def __post_init__(self) -> None:
-        sizes = (self.lora_rank, self.lora_alpha, self.batch_size, self.tokens_a_pass)
-        counts = (*sizes, self.epochs, self.validate_every, self.patience)
-        may_be_0 = (self.warmup_steps, self.max_examples, self.validation_users, self.curriculum_examples)
-        if min(counts) < 1 or min(may_be_0) < 0:
-            raise ValueError(
-                "counts must be positive; warmup_steps, max_examples, validation_users and curriculum_examples may be 0"
-            )
+        for names, least in ((_POSITIVE, 1), (_NOT_NEGATIVE, 0)):
+            for name in names:
+                if getattr(self, name) < least:
+                    raise ValueError(f"{name} must be at least {least}")
         if not 0 <= self.seed < 2**32:
             raise ValueError("seed must be from 0 to 4294967295")
         for value, known, kind in ((self.loss, LOSSES, "loss"), (self.negatives, NEGATIVES, "kind of negatives")):
