@@ -12,6 +12,7 @@ from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.prepare import prepare_dataset
 from llamarec_cli.pipeline.recommend.recommender import Recommender
 from llamarec_cli.pipeline.train.ranker import train as train_ranker
+from llamarec_cli.pipeline.train.ranker_plan import RankerRequest
 from llamarec_cli.pipeline.train.retriever import train as train_retriever
 from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
 from llamarec_cli.store.registry import Store
@@ -27,7 +28,8 @@ def trained(raw_folder: Path, store_with_base: Store) -> Store:
     context = Context(store_with_base, command="test")
     prepare_dataset(context, "ml-100k", raw_folder)
     train_retriever(context, RetrieverRequest("ml-100k", overrides=OVERRIDES))
-    train_ranker(context, "ml-100k", strategy="likelihood", retriever="ml-100k/lrurec", overrides=OVERRIDES)
+    request = RankerRequest("ml-100k", strategy="likelihood", retriever="ml-100k/lrurec", overrides=OVERRIDES)
+    train_ranker(context, request)
     return store_with_base
 
 

@@ -26,6 +26,7 @@ from llamarec_cli.numbers import counted
 from llamarec_cli.retrieval.candidates import DEFAULT_K
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
+from llamarec_cli.strategies.registry import NO_MODEL, STRATEGIES
 
 WEIGHTS_FILE, CANDIDATES_FILE = "model.safetensors", "candidates.safetensors"
 COUNTS_FILE, PRIORS_FILE = "counts.safetensors", "priors.safetensors"
@@ -182,10 +183,10 @@ def _files(manifest: Manifest) -> list[str]:
         case Kind.RETRIEVER:
             return [WEIGHTS_FILE, CANDIDATES_FILE]
         case Kind.RANKER:
-            by_strategy = {"likelihood": [PRIORS_FILE], "verbalizer": [ADAPTER_FILE], "signals": []}
-            # Rankers of older versions have no strategy; loading one raises an error that says to train it again.
+            # Those of older versions have no strategy, and are told to be made anew when they are used.
             strategy = manifest.config.get("strategy")
-            return [COUNTS_FILE, *by_strategy[strategy]] if strategy else []
+            trained = () if strategy in (None, NO_MODEL) else STRATEGIES[strategy].files
+            return [COUNTS_FILE, *trained] if strategy else []
         case Kind.EVALUATION:
             return [RANKS_FILE]
         case Kind.TITLE_VECTORS:

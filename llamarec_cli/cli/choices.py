@@ -41,9 +41,9 @@ def _strategies() -> Iterable[str]:
 
 
 def _rankings() -> Iterable[str]:
-    from llamarec_cli.strategies.registry import fusable_strategies
+    from llamarec_cli.strategies.registry import NO_MODEL, fusable_strategies
 
-    return ("signals", *fusable_strategies())
+    return (NO_MODEL, *fusable_strategies())
 
 
 def _precisions() -> Iterable[str]:
@@ -58,6 +58,28 @@ def _base_models() -> Iterable[str]:
     return BASE_MODELS
 
 
+def _presets() -> Iterable[str]:
+    from llamarec_cli.strategies.registry import STRATEGIES
+
+    return dict.fromkeys(name for row in STRATEGIES.values() for name in row.presets or ())
+
+
+def _negatives() -> Iterable[str]:
+    from llamarec_cli.strategies.verbalizer.config import NEGATIVES
+
+    return NEGATIVES
+
+
+def _losses() -> Iterable[str]:
+    from llamarec_cli.strategies.verbalizer.config import LOSSES
+
+    return LOSSES
+
+
+def _quantizations() -> Iterable[str]:
+    return ("nf4", "none")
+
+
 # `strategies` are all ways to read a language model, `rankings` those that `train ranker` fits.
 CHOICES: Mapping[str, Callable[[], Iterable[str]]] = {
     "retrievers": _retrievers,
@@ -68,6 +90,10 @@ CHOICES: Mapping[str, Callable[[], Iterable[str]]] = {
     "rankings": _rankings,
     "precisions": _precisions,
     "base_models": _base_models,
+    "presets": _presets,
+    "negatives": _negatives,
+    "losses": _losses,
+    "quantizations": _quantizations,
 }
 
 

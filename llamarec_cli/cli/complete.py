@@ -75,6 +75,26 @@ def precisions(incomplete: str) -> list[str]:
     return _beginning(incomplete, CHOICES["precisions"]())
 
 
+def presets(incomplete: str) -> list[str]:
+    """Complete a preset of a ranker's training."""
+    return _beginning(incomplete, CHOICES["presets"]())
+
+
+def negatives(incomplete: str) -> list[str]:
+    """Complete a kind of negatives."""
+    return _beginning(incomplete, CHOICES["negatives"]())
+
+
+def losses(incomplete: str) -> list[str]:
+    """Complete a training loss."""
+    return _beginning(incomplete, CHOICES["losses"]())
+
+
+def quantizations(incomplete: str) -> list[str]:
+    """Complete a storage format of the base model's weights."""
+    return _beginning(incomplete, CHOICES["quantizations"]())
+
+
 def _in_store(kind: str) -> list[str]:
     """Return the names of artefacts of a kind; of all kinds if it is empty."""
     try:

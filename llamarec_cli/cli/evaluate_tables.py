@@ -119,7 +119,7 @@ def _show_comparison(comparison: Comparison) -> None:
 
 
 def _show_ablation(ablation: Ablation) -> None:
-    from llamarec_cli.ranking.fusion import BEYOND_CHANCE
+    from llamarec_cli.ranking.fusion import THRESHOLD_ERRORS
 
     base, *groups = ablation.rows
     rows = [[_name(base, ablation), f"{base.validation:.4f}", "", "", "", f"{base.test:.4f}", "", ""]]
@@ -140,7 +140,7 @@ def _show_ablation(ablation: Ablation) -> None:
     title = "NDCG@10 of users whose item is in the pool; gains over the retriever, 95 % intervals"
     console.print_table(title, columns, rows, numeric=columns[1:])
     console.print_lines(
-        f"A group ranks only if its gain on validation exceeds the threshold of {BEYOND_CHANCE} standard errors and, "
+        f"A group ranks only if its gain on validation exceeds the threshold of {THRESHOLD_ERRORS} standard errors and, "
         "where a language model reads the candidates, exceeds the gain without it by as much."
     )
     for part, found in (

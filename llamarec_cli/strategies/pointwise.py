@@ -1,4 +1,4 @@
-"""The baseline that asks yes or no for each candidate, one forward pass each, as TALLRec does (paper, section 2.2)."""
+"""Strategy *pointwise*: a yes-or-no question for each candidate, as TALLRec does (paper, section 2.2)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from llamarec_cli.strategies.prompt_encoder import PromptEncoder, within_positio
 
 
 class Pointwise(CandidateScorer):
-    """Ranks by asking yes or no for each candidate, K forward passes.
+    """Ranks by a yes-or-no question for each candidate, in K forward passes.
 
     Args:
         model: A transformers causal language model in evaluation mode.
@@ -34,12 +34,12 @@ class Pointwise(CandidateScorer):
 
     @torch.inference_mode()
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
-        """Return the log-softmax over the candidates of how much likelier yes is than no."""
-        titles, text = self.encoder.titles(candidates), self.encoder.text
+        """Return the log-softmax over the candidates of logit(Yes) - logit(No)."""
+        titles, text = self.encoder.titles.of(candidates), self.encoder.text
 
         def read(items: Sequence[int]) -> tuple[list[list[int]], int]:
-            recent = self.encoder.titles(items)
-            prompts = [text.encode(render_pointwise_prompt(recent, title)) for title in titles]
+            history_titles = self.encoder.titles.of(items)
+            prompts = [text.encode(render_pointwise_prompt(history_titles, title)) for title in titles]
             return prompts, max(map(len, prompts), default=0)
 
         rows = head_of(self.model)[self._answers].float()
@@ -52,14 +52,14 @@ class Pointwise(CandidateScorer):
 
 
 def _answer_ids(text: TextTokenizer) -> list[int]:
-    """Return the first tokens of yes and no after a prompt, which tell them apart, however many each takes."""
+    """Return the first token of Yes and of No after a prompt."""
     prompt = render_pointwise_prompt(["A"], "B")
     before = text.encode(prompt)
     wholes = [text.encode(prompt + answer) for answer in ("Yes", "No")]
     ids = [whole[len(before)] for whole in wholes if whole[: len(before)] == before and len(whole) > len(before)]
     if len(set(ids)) < len(wholes):
         raise LlamaRecError(
-            "This base model's tokenizer does not write Yes and No as tokens of their own after the prompt.",
-            "Choose another base model with --base.",
+            "This base model's tokenizer does not encode Yes and No as tokens of their own after the prompt.",
+            "Choose another base model with `base`.",
         )
     return ids

@@ -20,6 +20,7 @@ from llamarec_cli.artefacts.verify import verify
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.prepare import need_dataset, prepare_dataset
 from llamarec_cli.pipeline.train.ranker import train as train_ranker
+from llamarec_cli.pipeline.train.ranker_plan import RankerRequest
 from llamarec_cli.pipeline.train.retriever import train as train_retriever
 from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
 from llamarec_cli.store.manifest import MANIFEST_FILE, Kind, Manifest, read_manifest, write_manifest
@@ -43,8 +44,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     context = Context(Store(folder / "home", wrong_contents), "test")
     prepare_dataset(context, DATA, write_ring(folder / "raw"))
     train_retriever(context, RetrieverRequest(DATA, overrides=SMALL))
+    base = str(folder / "tiny")
     train_ranker(
-        context, DATA, base=str(folder / "tiny"), strategy="likelihood", name=RANKER, signals=[], retriever=RETRIEVER
+        context, RankerRequest(DATA, base, strategy="likelihood", name=RANKER, signals=[], retriever=RETRIEVER)
     )
     return folder / "home"
 

@@ -219,7 +219,7 @@ def test_a_replaced_retriever_makes_the_ranker_stale(raw_folder: Path, store_wit
     result = run("train", "retriever", "--dataset", "ml-100k", "--config", config, code=1)
     assert "--replace" in result.stderr
     result = run("train", "retriever", "--dataset", "ml-100k", "--config", config, "--seed", "7", "--replace")
-    assert "Made from another ml-100k/lrurec, and to be trained again" in result.stderr
+    assert "These were made from an earlier version of ml-100k/lrurec and must be trained again" in result.stderr
     result = run("recommend", "--history", "-", "--dataset", "ml-100k", stdin='["film 05"]', code=1)
     assert "was trained with another ml-100k/lrurec" in result.stderr
     result = run("evaluate", "--dataset", "ml-100k", code=1)

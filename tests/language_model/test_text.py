@@ -167,7 +167,7 @@ def test_the_other_strategies_encode_the_same_text(
     monkeypatch.setattr(model.model, "forward", recorded)
     encoder = PromptEncoder(tokenizer, TITLES)
     Pointwise(model, encoder).rank([1], [2])
-    assert read == [whole(tokenizer, render_pointwise_prompt([TITLES[1]], encoder.title(2)))]
+    assert read == [whole(tokenizer, render_pointwise_prompt([TITLES[1]], encoder.titles[2]))]
     read.clear()
     generate(model, tokenizer, "To write: ", 1)
     assert read[0] == whole(tokenizer, "To write: ")

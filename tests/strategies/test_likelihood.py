@@ -64,7 +64,7 @@ def test_priors_that_are_missing_are_computed_for_the_candidates() -> None:
 def test_a_prior_does_not_depend_on_who_asked_first() -> None:
     alone, later = engine(), engine()
     for one in (alone, later):
-        one.keep_nothing()
+        one.disable_cache()
     later.rank([1], [3, 4])
     assert np.array_equal(alone.rank([2], [3, 5, 1]), later.rank([2], [3, 5, 1]))
 

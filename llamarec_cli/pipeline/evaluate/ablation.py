@@ -23,7 +23,7 @@ from llamarec_cli.data.splits import Split, held_out
 from llamarec_cli.evaluation.metrics import Ranks, all_metrics, ndcg_at, ndcg_per_user, ranks_of_answers
 from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
 from llamarec_cli.pipeline.both_stages import load_both_stages
-from llamarec_cli.ranking.fusion import BEYOND_CHANCE, EVERYTHING, PLAIN, RETRIEVER, SIGNALS, FusionGroups, Places
+from llamarec_cli.ranking.fusion import EVERYTHING, PLAIN, RETRIEVER, SIGNALS, THRESHOLD_ERRORS, FusionGroups, Places
 from llamarec_cli.ranking.signals import Array
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
@@ -54,7 +54,7 @@ class AblationRow:
     @property
     def threshold(self) -> float:
         """What `validation_gain` must exceed for the group to rank."""
-        return BEYOND_CHANCE * self.validation_error
+        return THRESHOLD_ERRORS * self.validation_error
 
 
 @dataclass(frozen=True)

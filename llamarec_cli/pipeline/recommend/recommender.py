@@ -126,7 +126,7 @@ class Recommender:
             LlamaRecError: It cannot be had.
         """
         if reader := self._reader():
-            reader.keep_nothing()
+            reader.disable_cache()
 
     def length(self, top: int | None) -> int:
         """Return how long a list is if `top` is asked for: 10 by default, or `k` where that is less.

@@ -18,6 +18,7 @@ from llamarec_cli.pipeline.evaluate.evaluation import evaluate
 from llamarec_cli.pipeline.prepare import prepare_dataset
 from llamarec_cli.pipeline.recommend.single import recommend
 from llamarec_cli.pipeline.train.ranker import train as train_any
+from llamarec_cli.pipeline.train.ranker_plan import RankerRequest
 from llamarec_cli.pipeline.train.retriever import train as train_retriever
 from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
 
@@ -36,7 +37,7 @@ OVERRIDES = {
 
 def train(context: Context, dataset: str, strategy: str = "verbalizer", **options: Any) -> Any:
     """Train a ranker over the retriever of ids, which is there already."""
-    return train_any(context, dataset, strategy=strategy, retriever=f"{dataset}/lrurec", **options)
+    return train_any(context, RankerRequest(dataset, strategy=strategy, retriever=f"{dataset}/lrurec", **options))
 
 
 def save(model: Any, folder: Path) -> str:
@@ -81,18 +82,18 @@ def test_forty_candidates_are_ranked(context: Context, tmp_path: Path) -> None:
     assert sum(item.probability for item in result.items) == pytest.approx(1)
 
 
-def test_figures_are_logged_at_each_step_and_validation(
+def test_metrics_are_logged_at_each_step_and_validation(
     prepared: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logged: list[tuple[int, list[str]]] = []
 
     @contextmanager
-    def figures_in(folder: Path, step: int) -> Iterator[Any]:
+    def metrics_log(folder: Path, step: int) -> Iterator[Any]:
         assert (folder, step) == (tmp_path / "logs", 0)
         yield lambda step, figures: logged.append((step, sorted(figures)))
 
-    monkeypatch.setattr("llamarec_cli.pipeline.train.adapter.figures_in", figures_in)
-    monkeypatch.setattr("llamarec_cli.pipeline.train.ranker.need_tensorboard", lambda: None)
+    monkeypatch.setattr("llamarec_cli.pipeline.train.ranker.metrics_log", metrics_log)
+    monkeypatch.setattr("llamarec_cli.pipeline.train.ranker_plan.need_tensorboard", lambda: None)
     base = save(tiny_llama(), tmp_path / "tiny-base")
     train(prepared, "ml-100k", base=base, overrides=OVERRIDES, tensorboard=tmp_path / "logs")
     training = ["train/learning_rate", "train/loss"]

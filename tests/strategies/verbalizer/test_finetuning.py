@@ -1,6 +1,7 @@
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from llamarec_cli.ranking.examples import TrainingExamples
 from llamarec_cli.strategies.prompt_encoder import PromptEncoder
 from llamarec_cli.strategies.verbalizer.config import RankerConfig
 from llamarec_cli.strategies.verbalizer.engine import RankingEngine
-from llamarec_cli.strategies.verbalizer.finetuning import Listeners, RankerState, train_ranker
+from llamarec_cli.strategies.verbalizer.finetuning import RankerState, RunOptions, train_adapter
 from llamarec_cli.strategies.verbalizer.loss import answer_loss, encode_example
 from llamarec_cli.strategies.verbalizer.validation import RankerValidation, ValidationSet, expected_ndcg_of_chance
 
@@ -69,7 +70,7 @@ def test_the_loss_falls(
         CONFIG, max_examples=80, validate_every=4, learning_rate=5e-2, checkpointing=checkpointing
     )
     model = load_base_model(tiny_base_folder, CPU, quantization)
-    _, state = train_ranker(model, encoder, examples, validation_of(examples), config)
+    _, state = train_adapter(model, encoder, examples, validation_of(examples), config)
     assert [validation.step for validation in state.validations] == [0, 4, 8, 12, 16, 20]
     # An adapter on two attention maps of a random model can do no better than learn which answers are frequent.
     assert state.validations[-1].loss < state.validations[1].loss - 0.2
@@ -100,8 +101,8 @@ def test_progress_tells_the_pace_and_the_time_left(
 ) -> None:
     model, reports = load_base_model(tiny_base_folder, CPU), list[Progress]()
     config = dataclasses.replace(CONFIG, max_examples=8)
-    listeners = Listeners(report=reports.append)
-    train_ranker(model, encoder, examples, validation_of(examples), config, max_minutes=60, listeners=listeners)
+    options = RunOptions(max_minutes=60, report=reports.append)
+    train_adapter(model, encoder, examples, validation_of(examples), config, options)
     first, second, last = (one for one in reports if one.stage == "train ranker")
     assert re.fullmatch(r"loss \d+\.\d{3}, \d+\.\d\d s an example, [\d,]+ tokens a second", first.detail)
     assert first.seconds_left is not None
@@ -118,9 +119,9 @@ class _KilledError(Exception):
 def test_interrupted_and_resumed_it_ends_like_an_uninterrupted_run(
     tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples, device: str
 ) -> None:
-    def run(**options):  # type: ignore[no-untyped-def]
+    def run(**options: Any):  # type: ignore[no-untyped-def]
         model = load_base_model(tiny_base_folder, torch.device(device))
-        return train_ranker(model, encoder, examples, validation_of(examples), CONFIG, **options)
+        return train_adapter(model, encoder, examples, validation_of(examples), CONFIG, RunOptions(**options))
 
     whole, whole_state = run()
     saved: list[RankerState] = []
@@ -132,7 +133,7 @@ def test_interrupted_and_resumed_it_ends_like_an_uninterrupted_run(
             raise _KilledError
 
     with pytest.raises(_KilledError):
-        run(listeners=Listeners(save_state=die_at_third))
+        run(save_state=die_at_third)
     resumed, resumed_state = run(resume=saved[-1])
     assert resumed_state.validations == whole_state.validations
     expected = adapter_parameters(whole)
@@ -144,7 +145,7 @@ def test_a_saved_adapter_merges_to_the_same_probabilities(
     tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples, tmp_path: Path
 ) -> None:
     model = load_base_model(tiny_base_folder, CPU).float()
-    adapted, _ = train_ranker(model, encoder, examples, validation_of(examples), CONFIG)
+    adapted, _ = train_adapter(model, encoder, examples, validation_of(examples), CONFIG)
     folder = tmp_path / "adapter"
     folder.mkdir()
     save_adapter(adapted, folder, "tiny")
@@ -164,5 +165,5 @@ def test_nf4_trains_on_cuda(
     config = dataclasses.replace(
         CONFIG, max_examples=80, validate_every=4, learning_rate=5e-2, checkpointing=checkpointing
     )
-    _, state = train_ranker(model, encoder, examples, validation_of(examples), config)
+    _, state = train_adapter(model, encoder, examples, validation_of(examples), config)
     assert state.validations[-1].loss < state.validations[1].loss - 0.2
