@@ -42,6 +42,12 @@ def _base_models() -> Iterable[str]:
     return BASE_MODELS
 
 
+def _engines() -> Iterable[str]:
+    from llamarec_cli.engines.registry import ENGINES
+
+    return ENGINES
+
+
 # `strategies` are all ways to read a language model, `rankings` those that `train ranker` fits.
 CHOICES: Mapping[str, Callable[[], Iterable[str]]] = {
     "retrievers": _retrievers,
@@ -50,6 +56,7 @@ CHOICES: Mapping[str, Callable[[], Iterable[str]]] = {
     "rankings": _rankings,
     "precisions": _precisions,
     "base_models": _base_models,
+    "engines": _engines,
 }
 
 

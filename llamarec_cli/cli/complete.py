@@ -64,6 +64,11 @@ def precisions(incomplete: str) -> list[str]:
     return _beginning(incomplete, CHOICES["precisions"]())
 
 
+def engines(incomplete: str) -> list[str]:
+    """Complete the name of an engine."""
+    return _beginning(incomplete, CHOICES["engines"]())
+
+
 def _in_store(kind: str) -> list[str]:
     try:
         found = open_store().artefacts()
