@@ -47,8 +47,9 @@ class _ErrorBoundary(TyperGroup):
         except LlamaRecError as error:
             console.show_error(error)
             raise typer.Exit(error.exit_code) from error
-        except KeyboardInterrupt:
-            console.say("Interrupted. Repeat the command to go on where it was; with recommend --input add --resume.")
+        except KeyboardInterrupt as interrupt:
+            # A verb that continues in another way raises the interrupt again with a sentence of its own.
+            console.say(f"Interrupted. {str(interrupt) or 'Repeat the command to continue.'}")
             raise typer.Exit(EXIT_CODE) from None
         except BrokenPipeError:
             _discard_output()

@@ -77,7 +77,15 @@ def _losses() -> Iterable[str]:
 
 
 def _quantizations() -> Iterable[str]:
-    return ("nf4", "none")
+    from llamarec_cli.names import Quantization
+
+    return Quantization
+
+
+def _engines() -> Iterable[str]:
+    from llamarec_cli.engines.registry import ENGINES
+
+    return ENGINES
 
 
 # `strategies` are all ways to read a language model, `rankings` those that `train ranker` fits.
@@ -94,6 +102,7 @@ CHOICES: Mapping[str, Callable[[], Iterable[str]]] = {
     "negatives": _negatives,
     "losses": _losses,
     "quantizations": _quantizations,
+    "engines": _engines,
 }
 
 

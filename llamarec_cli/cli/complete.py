@@ -95,6 +95,11 @@ def quantizations(incomplete: str) -> list[str]:
     return _beginning(incomplete, CHOICES["quantizations"]())
 
 
+def engines(incomplete: str) -> list[str]:
+    """Complete the name of an engine."""
+    return _beginning(incomplete, CHOICES["engines"]())
+
+
 def _in_store(kind: str) -> list[str]:
     """Return the names of artefacts of a kind; of all kinds if it is empty."""
     try:

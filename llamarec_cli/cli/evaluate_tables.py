@@ -140,8 +140,8 @@ def _show_ablation(ablation: Ablation) -> None:
     title = "NDCG@10 of users whose item is in the pool; gains over the retriever, 95 % intervals"
     console.print_table(title, columns, rows, numeric=columns[1:])
     console.print_lines(
-        f"A group ranks only if its gain on validation exceeds the threshold of {THRESHOLD_ERRORS} standard errors and, "
-        "where a language model reads the candidates, exceeds the gain without it by as much."
+        f"A group ranks only if its gain on validation exceeds the threshold of {THRESHOLD_ERRORS} standard errors "
+        "and, where a language model reads the candidates, exceeds the gain without it by as much."
     )
     for part, found in (
         ("The language model", ablation.contribution),

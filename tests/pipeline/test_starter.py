@@ -10,7 +10,8 @@ from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.rankers import NO_MODEL
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.prepare import prepare_dataset
-from llamarec_cli.pipeline.recommend.single import recommend
+from llamarec_cli.pipeline.recommend.options import RecommendOptions
+from llamarec_cli.pipeline.recommend.recommender import Recommender
 from llamarec_cli.pipeline.starter import STARTER_DATASET, install_starter
 from llamarec_cli.ranking.fusion import FusionGroups
 from llamarec_cli.retrieval.registry import build
@@ -49,7 +50,7 @@ def test_another_vocabulary_is_refused(context: Context, raw_folder: Path) -> No
 @pytest.mark.network
 def test_it_recommends_from_an_empty_home(context: Context) -> None:
     history = json.loads((Path(__file__).parents[1] / "samples" / "hist.json").read_text())
-    found = recommend(context, history, top=20)
+    found = Recommender(context, options=RecommendOptions(top=20)).recommend(history)
     assert found.unknown == []
     assert len(found.items) == 20
     assert sum(item.probability for item in found.items) == pytest.approx(1)

@@ -1,6 +1,7 @@
 import pytest
 from fakes import byte_tokenizer
 
+from llamarec_cli.language_model.text import TextTokenizer
 from llamarec_cli.strategies.prompt import MAX_TITLE_TOKENS
 from llamarec_cli.strategies.titles import TruncatedTitles
 

@@ -16,7 +16,9 @@ from llamarec_cli.language_model import inference
 from llamarec_cli.names import Precision
 from llamarec_cli.pipeline.evaluate.evaluation import evaluate
 from llamarec_cli.pipeline.prepare import prepare_dataset
-from llamarec_cli.pipeline.recommend.single import recommend
+from llamarec_cli.pipeline.recommend.options import RecommendOptions
+from llamarec_cli.pipeline.recommend.recommendations import Recommendations
+from llamarec_cli.pipeline.recommend.recommender import Recommender
 from llamarec_cli.pipeline.train.ranker import train as train_any
 from llamarec_cli.pipeline.train.ranker_plan import RankerRequest
 from llamarec_cli.pipeline.train.retriever import train as train_retriever
@@ -51,6 +53,10 @@ def prepared(context: Context, raw_folder: Path) -> Context:
     prepare_dataset(context, "ml-100k", raw_folder)
     train_retriever(context, RetrieverRequest("ml-100k", overrides=OVERRIDES))
     return context
+
+
+def recommend(context: Context, history: list[str], *, dataset: str, ranker: str, **options: Any) -> Recommendations:
+    return Recommender(context, dataset, ranker, RecommendOptions(**options)).recommend(history)
 
 
 @pytest.mark.parametrize(
