@@ -14,7 +14,7 @@ COLUMNS = (
     ("cli", "api"),
     ("pipeline",),
     ("engines",),
-    ("artefacts",),
+    ("artefacts", "config"),
     ("strategies",),
     ("ranking", "language_model"),
     ("retrieval",),

@@ -89,10 +89,8 @@ def _prepare(
         strict=strict,
     )
     if interactions is None and (items or min_count != 5 or options != TableOptions()):
-        raise UsageError(
-            "--interactions is missing, which the other options apply to.",
-            f"llamarec prepare {name} --interactions FILE",
-        )
+        hint = f"llamarec prepare {name} --interactions FILE"
+        raise UsageError("--interactions is missing, which the other options apply to.", hint)
     if interactions is not None and source is not None:
         raise UsageError("--source and --interactions exclude each other.", "llamarec prepare --help")
     report: ImportReport | None = None
@@ -107,10 +105,7 @@ def _prepare(
     if as_json:
         console.print_json(_as_json(name, data, report))
         return
-    if report is not None:
-        _show_own(name, data, report)
-    else:
-        _show(CATALOGUE[name], data)
+    _show(CATALOGUE[name], data) if report is None else _show_own(name, data, report)
 
 
 def _as_json(name: str, data: PreparedData, report: ImportReport | None) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def _recommend(
         bool, typer.Option("--no-fusion", help="Rank by the language model alone, without the fusion.")
     ] = False,
     strategy: Annotated[
-        str | None, _option("strategy", more=" One of {strategies}.", autocompletion=complete.ways_to_rank)
+        str | None, _option("strategy", more=" One of {strategies}.", autocompletion=complete.all_strategies)
     ] = None,
     precision: Annotated[
         str | None, _option("precision", more=" One of {precisions}.", autocompletion=complete.precisions)

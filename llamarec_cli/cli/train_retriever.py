@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +22,9 @@ from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.cli.trained import heading
 from llamarec_cli.config import read_settings
 from llamarec_cli.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from llamarec_cli.store.registry import Artefact
 
 _EPILOG = """Examples:
 
@@ -110,7 +114,12 @@ def _retriever(
         return
     if search:
         _show_trials(metrics["search"])
-    paper = TABLE_1.get(dataset, {}).get(model, {})
+    _show(artefact, TABLE_1.get(dataset, {}).get(model, {}))
+
+
+def _show(artefact: Artefact, paper: Mapping[str, float]) -> None:
+    """Print the metrics on both splits, beside the paper's where it has them."""
+    metrics = artefact.manifest.metrics
     rows = [
         [metric, f"{metrics['validation'][metric]:.4f}", f"{figure:.4f}", *([f"{paper[metric]:.4f}"] if paper else [])]
         for metric, figure in metrics["test"].items()

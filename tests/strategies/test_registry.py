@@ -80,7 +80,7 @@ def test_a_new_row_appears_in_help_and_completion(toy: None) -> None:
     assert "verbalizer, likelihood or toy" in " ".join(run("train", "ranker", "--help").split())
     for command in (("recommend",), ("evaluate",), ("bench", "latency")):
         assert "pointwise or toy" in " ".join(run(*command, "--help").split())
-    assert complete.strategies("t") == complete.ways_to_rank("t") == ["toy"]
+    assert complete.strategies("t") == complete.all_strategies("t") == ["toy"]
 
 
 def test_a_new_row_is_trained_recommended_evaluated_and_measured(

@@ -32,7 +32,7 @@ from llamarec_cli.names import Precision
 from llamarec_cli.pipeline.bench.machine import Machine, measure_machine, peak_memory, times_ms
 from llamarec_cli.pipeline.prepare import need_dataset
 from llamarec_cli.progress import Progress
-from llamarec_cli.ranking.examples import MAX_HISTORY, RankingExample
+from llamarec_cli.ranking.examples import MAX_HISTORY, RankingExample, recent
 from llamarec_cli.strategies.prompt_encoder import PromptEncoder
 from llamarec_cli.strategies.verbalizer.engine import RankingEngine
 
@@ -154,7 +154,7 @@ def _sample_histories(
 ) -> list[npt.NDArray[np.int32]]:
     """Return the last 20 items of random users who have as many."""
     histories = held_out(data, Split.TEST).histories
-    long = [histories[user][-MAX_HISTORY:] for user in range(len(histories)) if len(histories[user]) >= MAX_HISTORY]
+    long = [recent(histories[user]) for user in range(len(histories)) if len(histories[user]) >= MAX_HISTORY]
     if len(long) < users:
         raise LlamaRecError(
             f"{dataset} has only {len(long)} users with {MAX_HISTORY} items of history; `users` is {users}.",

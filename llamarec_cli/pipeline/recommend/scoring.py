@@ -16,16 +16,15 @@ from llamarec_cli.data.splits import Sequences
 from llamarec_cli.errors import UsageError, command
 from llamarec_cli.pipeline.recommend.matching import Items
 from llamarec_cli.pipeline.recommend.options import RecommendOptions
-from llamarec_cli.ranking.examples import MAX_HISTORY, RankingExample
+from llamarec_cli.ranking.examples import RankingExample, recent
 from llamarec_cli.ranking.fusion import FusionGroups, Places, before_the_rest
 from llamarec_cli.ranking.scorer import CandidateScorer, score_examples
 from llamarec_cli.ranking.signals import CHEAP, Array
 from llamarec_cli.retrieval.candidates import Candidates, retrieve
+from llamarec_cli.strategies.registry import UNTRAINED_STRATEGY
 
 # Users ranked in one call, where that is faster.
 _USERS_AT_ONCE = 64
-# Strategy for rankers without a language model of their own: the one that needs no training.
-_UNTRAINED_STRATEGY = "likelihood"
 
 
 class TwoStageScorer:
@@ -118,8 +117,7 @@ class TwoStageScorer:
         scores_SP = np.full(exists_SP.shape, -np.inf)
         rows = np.flatnonzero(exists_SP.any(axis=1))
         examples = [
-            RankingExample(histories[row][-MAX_HISTORY:], candidates.items_SK[row][exists_SP[row]], 0)
-            for row in rows.tolist()
+            RankingExample.of(histories[row], candidates.items_SK[row][exists_SP[row]]) for row in rows.tolist()
         ]
         signals = self._ranker.source.compute(examples, candidates.of_users(rows), self._signals)
         groups, exists = self._ranker.groups, exists_SP[rows]
@@ -140,7 +138,7 @@ class TwoStageScorer:
     def score_alone(self, history: Items, candidates: Items) -> Array:
         """Return the log-probabilities of some candidates by the language model alone, K values in the order given."""
         scorer = self._ranker.source.scorer if self._strategy_scorer is None else self._strategy_scorer
-        return scorer.rank(history[-MAX_HISTORY:].tolist(), candidates.tolist())
+        return scorer.rank(recent(history).tolist(), candidates.tolist())
 
     def _scorer(self) -> CandidateScorer | None:
         """Return the scorer of the language model, loaded at the first call; None if lists do not depend on it."""
@@ -152,6 +150,6 @@ def _group_and_strategy(groups: FusionGroups, options: RecommendOptions) -> tupl
     own, asked = groups.model, options.strategy
     strategy = None if asked == own else asked
     if strategy is None and own is None and not options.fusion:
-        strategy = _UNTRAINED_STRATEGY
+        strategy = UNTRAINED_STRATEGY
     group = own if own is not None and (asked == own or not options.fusion) else groups.chosen
     return group, strategy
