@@ -53,6 +53,14 @@ class Context:
             names = ", ".join(stale)
             self.warn(f"These were made from an earlier version of {name} and must be trained again: {names}.")
 
+    def is_stale(self, name: str) -> bool:
+        """Tell whether a checkpoint was made from an earlier version of something that the store holds now."""
+        parents = self.store.open(name).manifest.parents
+        return any(
+            parent in self.store and self.store.open(parent).manifest.digest != digest
+            for parent, digest in parents.items()
+        )
+
     def take_step(self, missing: str, step: str, doing: str = "creating") -> None:
         """Announce that a missing artefact is created now, or raise if that is not allowed.
 

@@ -27,7 +27,7 @@ from llamarec_cli.store.registry import Artefact
 
 _WEIGHTS_FILE = "model.safetensors"
 _CANDIDATES_FILE = "candidates.safetensors"
-_REPREPARE = "Prepare {dataset} again from its original source, or train {name} again with `replace`."
+_TRAIN_AGAIN = "Prepare {dataset} again from its original source, or train it and its ranker again with `replace`."
 
 DEFAULT_RETRIEVER = "lrurec"
 # The retriever that a ranker stands on unless another is given.
@@ -172,7 +172,7 @@ def check_vocabulary(artefact: Artefact, data: PreparedData) -> None:
         name, dataset = artefact.manifest.name, artefact.manifest.config["dataset"]
         raise LlamaRecError(
             f"{name} was trained on another version of {dataset}: their items differ.",
-            _REPREPARE.format(dataset=dataset, name=name),
+            _TRAIN_AGAIN.format(dataset=dataset),
         )
 
 
@@ -183,7 +183,7 @@ def check_dataset(context: Context, artefact: Artefact) -> None:
         name = artefact.manifest.name
         raise LlamaRecError(
             f"{name} was trained on another version of {dataset}: their interactions differ.",
-            _REPREPARE.format(dataset=dataset, name=name),
+            _TRAIN_AGAIN.format(dataset=dataset),
         )
 
 

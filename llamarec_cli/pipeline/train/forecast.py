@@ -22,7 +22,7 @@ _TITLE_TOKENS = 24
 
 
 def announce_members(context: Context, request: RetrieverRequest, data: PreparedData, members: Sequence[str]) -> None:
-    """Say which retrievers of a blend are missing and how long their training takes at most.
+    """Say which retrievers of a blend are missing or stale, and how long their training takes at most.
 
     Args:
         context: Store and reporting callbacks.
@@ -31,7 +31,12 @@ def announce_members(context: Context, request: RetrieverRequest, data: Prepared
         members: Names of the blended retrievers.
     """
     dataset = request.dataset
-    missing = [name for name in members if name in RETRIEVERS and retriever_name(dataset, name) not in context.store]
+
+    def is_trained(name: str) -> bool:
+        checkpoint = retriever_name(dataset, name)
+        return checkpoint in context.store and not (request.replace and context.is_stale(checkpoint))
+
+    missing = [name for name in members if name in RETRIEVERS and not is_trained(name)]
     if not missing:
         return
     limit = request.max_minutes

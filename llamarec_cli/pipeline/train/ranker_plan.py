@@ -66,7 +66,8 @@ class RankerRequest:
             the retriever if it is trained.
         max_minutes: Time limit of the strategy's training.
         tensorboard: Folder for TensorBoard logs of the training; None for no logs.
-        replace: Whether an existing checkpoint of that name may be replaced.
+        replace: Whether an existing checkpoint of that name may be replaced; retrievers that were trained on an earlier
+            version of the data set are then trained again.
     """
 
     dataset: str
@@ -286,7 +287,9 @@ def _first_stage(context: Context, request: RankerRequest, data: PreparedData) -
     name = request.retriever
     model = DEFAULT_FIRST_STAGE if name is None else name.removeprefix(f"{request.dataset}/")
     if model in RETRIEVERS:
-        wanted = RetrieverRequest(request.dataset, model=model, base=request.base, overrides=request.overrides)
+        wanted = RetrieverRequest(
+            request.dataset, model=model, base=request.base, overrides=request.overrides, replace=request.replace
+        )
         return need_retriever(context, data, wanted)
     assert name is not None
     return load_retriever(context, name, data)

@@ -162,7 +162,7 @@ def _member(context: Context, plan: Plan, request: RetrieverRequest, member: str
     if member not in RETRIEVERS:
         return load_retriever(context, name, plan.data)
     minutes = row.member_minutes if request.max_minutes is None else request.max_minutes
-    wanted = dataclasses.replace(request, model=member, name=None, max_minutes=minutes, replace=False)
+    wanted = dataclasses.replace(request, model=member, name=None, max_minutes=minutes)
     return need_retriever(context, plan.data, wanted)
 
 
@@ -172,7 +172,8 @@ def need_retriever(context: Context, data: PreparedData, request: RetrieverReque
     Args:
         context: Store and reporting callbacks.
         data: The data set.
-        request: What to train if the checkpoint is missing.
+        request: What to train if the checkpoint is missing. With `replace`, a checkpoint that was trained on an earlier
+            version of the data set is trained again; one that is up to date is kept.
 
     Raises:
         LlamaRecError: It is missing and must not be trained, or is damaged, or belongs to another vocabulary.
@@ -182,6 +183,9 @@ def need_retriever(context: Context, data: PreparedData, request: RetrieverReque
         model = None if request.model == DEFAULT_RETRIEVER else request.model
         with context.store.making(name, context.say):
             if name not in context.store:
-                context.take_step(name, command("train retriever", dataset=request.dataset, model=model))
+                context.take_step(name, command("train retriever", dataset=request.dataset, model=model), "training")
                 train(context, request)
+    elif request.replace and context.is_stale(name):
+        context.say(f"{name} was trained on an earlier version of {request.dataset}; training it again.")
+        train(context, request)
     return load_retriever(context, name, data)

@@ -10,6 +10,7 @@ from llamarec_cli.artefacts.context import Context
 from llamarec_cli.pipeline.prepare import need_dataset, prepare_dataset
 from llamarec_cli.pipeline.train.forecast import announce_members
 from llamarec_cli.pipeline.train.ranker import train
+from llamarec_cli.pipeline.train.ranker_plan import RankerRequest
 from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
 from llamarec_cli.store.manifest import Kind
 
@@ -36,7 +37,7 @@ def test_a_ranker_on_an_empty_store_announces_and_trains_its_retrievers(
 ) -> None:
     tiny_llama().save_pretrained(tmp_path / "tiny")
     byte_tokenizer().save_pretrained(tmp_path / "tiny")
-    made = train(telling, "ml-100k", base=str(tmp_path / "tiny"), overrides=OVERRIDES)
+    made = train(telling, RankerRequest("ml-100k", str(tmp_path / "tiny"), overrides=OVERRIDES))
     assert made is not None
     assert made.manifest.config["strategy"] == "signals"
     (forecast,) = (one for one in told if one.startswith("Training first"))
