@@ -15,7 +15,7 @@ from llamarec_cli.data.histories import History
 from llamarec_cli.errors import HistoryError
 from llamarec_cli.pipeline.recommend.options import RecommendOptions
 from llamarec_cli.pipeline.recommend.recommendations import Recommendation
-from llamarec_cli.pipeline.recommend.recommender import Recommender
+from llamarec_cli.pipeline.recommend.recommender import Recommender, warn_of_unnamed
 from llamarec_cli.store.home import default_home
 from llamarec_cli.store.registry import Store
 
@@ -117,10 +117,12 @@ class LlamaRec:
             matcher.known_items(history)
             matcher.warn_of_entries(history, _warn)
         lists: list[list[Recommendation]] = []
+        unnamed = self._recommender.scorer.unnamed
         for found in self._recommender.recommend_many(matched, top):
             if isinstance(found, HistoryError):
                 raise found
             lists.append(found.items)
+        warn_of_unnamed(self._recommender.scorer.unnamed - unnamed, _warn)
         return lists
 
     def rank(self, history: History, candidates: History) -> list[Recommendation]:

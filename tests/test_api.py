@@ -87,6 +87,8 @@ def test_options_are_those_of_the_command_line(trained: Store, caplog: pytest.Lo
     assert "reads history and candidates (generate-letters)" in caplog.text
     with pytest.warns(UserWarning, match="missing from what the language model generated"):
         assert len(rec.recommend(["7"], top=15)) == 15
+    with pytest.warns(UserWarning, match="missing from what the language model generated"):
+        assert [len(one) for one in rec.recommend_many([["7"], ["8"]])] == [10, 10]
     with pytest.raises(UsageError, match="`top` must be between 1 and 15, not 99"):
         rec.recommend(["7"], top=99)
     with pytest.raises(UsageError, match="`k` must be between 1 and 50, not 51"):

@@ -19,6 +19,7 @@ from llamarec_cli.pipeline.prepare import prepare_dataset
 from llamarec_cli.pipeline.recommend import worker as worker_module
 from llamarec_cli.pipeline.train.ranker import train as train_ranker
 from llamarec_cli.pipeline.train.retriever import train as train_retriever
+from llamarec_cli.store.registry import Store
 
 
 class Toy(Engine[Any, Any]):
@@ -47,7 +48,7 @@ def run(*arguments: str, code: int = 0) -> Any:
 
 
 def test_a_row_is_a_new_engine(
-    raw_folder: Path, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    raw_folder: Path, store_with_base: Store, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare_dataset(context, "ml-100k", raw_folder)
     train_retriever(context, "ml-100k", model="popularity")

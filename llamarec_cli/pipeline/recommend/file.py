@@ -24,7 +24,7 @@ from llamarec_cli.engines.registry import DEFAULT_ENGINE, engine_row
 from llamarec_cli.errors import LlamaRecError, UsageError
 from llamarec_cli.failures import file_failures
 from llamarec_cli.outputs import PARTIAL, need_output
-from llamarec_cli.pipeline.recommend.finished import check_recipe, remember_recipe
+from llamarec_cli.pipeline.recommend.finished import OVERWRITE_HINT, check_recipe, remember_recipe
 from llamarec_cli.pipeline.recommend.formats import finish, lines_of
 from llamarec_cli.pipeline.recommend.recommender import warn_of_unnamed
 from llamarec_cli.pipeline.recommend.unfinished import Summary, begin, continue_partial, held, holds_records
@@ -34,7 +34,6 @@ from llamarec_cli.store.manifest import sha256_of
 
 _FORMATS = (".jsonl", ".csv", ".parquet")
 _REMEDY = "give another `output`"
-_REMEDY_REPLACE = "Give another `output`, or `replace` to overwrite it."
 
 _Chunk = list[Entry]
 
@@ -128,7 +127,7 @@ def _check_output(output: Path, partial: Path, *, resume: bool, replace: bool) -
     If both files exist, a run was killed between its last two steps, and resuming it repeats these.
     """
     if output.exists() and not replace and not (resume and partial.exists()):
-        raise LlamaRecError(f"{output} exists.", _REMEDY_REPLACE)
+        raise LlamaRecError(f"{output} exists.", OVERWRITE_HINT)
     if partial.exists() and not partial.is_file():
         raise LlamaRecError(f"{partial}, the file for unfinished records, is not a file.", f"{_REMEDY.capitalize()}.")
     if holds_records(partial) and not resume and not replace:
@@ -148,7 +147,7 @@ def _count_complete(output: Path, source: Path) -> Summary:
     except (ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
         lines, errors = [], 0
     if lines != [entry.line for entry in read_entries(source)]:
-        raise LlamaRecError(f"{output} exists, and does not fit the input.", _REMEDY_REPLACE)
+        raise LlamaRecError(f"{output} exists, and does not fit the input.", OVERWRITE_HINT)
     return Summary(len(lines), errors)
 
 
@@ -176,7 +175,7 @@ def _write_records(
             stream.flush()
             context.report(Progress("recommend", users, total, f"{errors} errors" if errors else ""))
         written = 0
-    warn_of_unnamed(context, unnamed)
+    warn_of_unnamed(unnamed, context.warn)
     return Summary(users, errors)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.errors import LlamaRecError
 
-_REMEDY = "Give another `output`, or `replace` to overwrite it."
+OVERWRITE_HINT = "Give another `output`, or `replace` to overwrite it."
 
 
 def remember_recipe(context: Context, output: Path, recipe: dict[str, Any]) -> None:
@@ -34,9 +34,9 @@ def check_recipe(context: Context, output: Path, recipe: dict[str, Any]) -> None
     except (OSError, ValueError, RecursionError):
         made = None
     if not isinstance(made, dict):
-        raise LlamaRecError(f"{output} exists, and nothing tells what it was made with.", _REMEDY)
+        raise LlamaRecError(f"{output} exists, and nothing tells what it was made with.", OVERWRITE_HINT)
     if difference := recipe_difference(made, recipe):
-        raise LlamaRecError(f"{output} exists, made with {difference}.", _REMEDY)
+        raise LlamaRecError(f"{output} exists, made with {difference}.", OVERWRITE_HINT)
 
 
 def recipe_difference(made: dict[str, Any], asked: dict[str, Any]) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,7 @@ class Recommender:
         (found,) = self._recommend_together([matched], length)
         if isinstance(found, HistoryError):
             raise found
-        warn_of_unnamed(self._context, self.scorer.unnamed - unnamed)
+        warn_of_unnamed(self.scorer.unnamed - unnamed, self._context.warn)
         return found
 
     def recommend_many(
@@ -193,10 +193,10 @@ class Recommender:
         ]
 
 
-def warn_of_unnamed(context: Context, count: int) -> None:
+def warn_of_unnamed(count: int, warn: Callable[[str], None]) -> None:
     """Warn of candidates that are missing from generated text."""
     if count:
-        context.warn(
+        warn(
             f"{count:,} candidates are missing from what the language model generated; they follow the others, in the "
             "retriever's order."
         )
