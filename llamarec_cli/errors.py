@@ -12,6 +12,8 @@ import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+# Longest sentence and longest hint, in characters: what was given, and what libraries say of it, may have any length.
+_MOST_SAID = 1000
 # Longest input, in characters, that a sentence quotes in full.
 _MOST_SHOWN = 80
 
@@ -27,9 +29,15 @@ class LlamaRecError(Exception):
     exit_code = 1
 
     def __init__(self, sentence: str, hint: str | None = None) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
-        self.hint = hint
+        super().__init__(_shortened(sentence))
+        self.sentence = _shortened(sentence)
+        self.hint = None if hint is None else _shortened(hint)
+
+
+def _shortened(text: str) -> str:
+    """Return a text without its middle if it is too long."""
+    half = _MOST_SAID // 2
+    return text if len(text) <= _MOST_SAID else f"{text[:half]} ... {text[-half:]}"
 
 
 class HistoryError(LlamaRecError):

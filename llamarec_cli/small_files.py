@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from pathlib import Path
+from typing import Any
 
 from llamarec_cli.errors import LlamaRecError
 
@@ -11,6 +13,15 @@ from llamarec_cli.errors import LlamaRecError
 MOST_BYTES = 8_000_000
 
 _SPECIAL_FILES = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
+
+
+def read_note(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object in a file that this program wrote for itself; None if there is none that can be read."""
+    try:
+        content = json.loads(read_small(path))
+    except (LlamaRecError, OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def read_small(path: Path) -> bytes:

@@ -1,6 +1,6 @@
 """Messages about unknown names, and commands in hints."""
 
-from llamarec_cli.errors import UnknownNameError, command, nearest, shown, suggestion
+from llamarec_cli.errors import LlamaRecError, UnknownNameError, command, nearest, shown, suggestion
 
 
 def test_an_unknown_name_has_a_suggestion_or_the_list_of_known_names() -> None:
@@ -24,3 +24,12 @@ def test_a_command_is_quoted_for_the_shell() -> None:
 def test_long_input_is_truncated() -> None:
     assert shown("a") == "'a'"
     assert len(shown("x" * 1000)) == 83
+
+
+def test_sentences_and_hints_have_a_longest_length() -> None:
+    error = LlamaRecError("a" * 70_000 + "b", "c" * 70_000)
+    assert len(error.sentence) < 1010
+    assert error.sentence.endswith("b")
+    assert str(error) == error.sentence
+    assert error.hint is not None
+    assert len(error.hint) < 1010

@@ -10,6 +10,7 @@ from llamarec_cli import small_files
 from llamarec_cli.cli.app import app
 from llamarec_cli.config import read_settings
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.small_files import read_note
 
 
 def test_devices_pipes_and_large_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +32,20 @@ def test_devices_pipes_and_large_files_are_refused(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("text", ["[" * 100_000, "a = " + "[" * 100_000, f"a = {'1' * 5000}", "a." * 3 + "b = {"])
 def test_a_malformed_configuration_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.toml").write_text(text)
-    with pytest.raises(LlamaRecError, match=r"is not TOML|lists in lists"):
+    with pytest.raises(LlamaRecError, match=r"is not TOML|nests lists too deeply"):
         read_settings(tmp_path / "c.toml", {})
     # In a variable it is text, and the field that it is given to refuses it.
     assert isinstance(read_settings(None, {"LLAMAREC_TRAINING_SEED": text}).tables["training"]["seed"], str)
+
+
+def test_a_note_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    note = tmp_path / "note.json"
+    assert read_note(note) is None
+    for content in (b"", b"[1]", b"{", b"\xff", b"[" * 100_000):
+        note.write_bytes(content)
+        assert read_note(note) is None
+    note.write_text('{"a": 1}')
+    assert read_note(note) == {"a": 1}
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    assert read_note(tmp_path / "zero") is read_note(tmp_path / "pipe") is None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from llamarec_cli.errors import HomeError
+from llamarec_cli.small_files import read_note
 from llamarec_cli.store.manifest import sha256_of
 from llamarec_cli.store.registry import Store
 
@@ -53,11 +54,7 @@ class FileDigests:
         return digest
 
     def _load(self) -> dict[str, Any]:
-        try:
-            known = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return known if isinstance(known, dict) else {}
+        return read_note(self._path) or {}
 
     def _save(self) -> None:
         self._known = {place: known for place, known in self._known.items() if Path(place).is_file()}

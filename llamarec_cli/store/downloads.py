@@ -64,7 +64,7 @@ def fetch_url(store: Store, url: str, folder: str, report: Reporter = silent, ti
             return target
         need_folder(store.home, target.parent)
         # The server resumes only if the validator shows that the file is unchanged (If-Range).
-        have = part.stat().st_size if part.exists() and validator.exists() else 0
+        have = part.stat().st_size if part.is_file() and validator.is_file() else 0
         headers = {"Accept-Encoding": "identity"}
         if have:
             headers |= {"Range": f"bytes={have}-", "If-Range": validator.read_text(encoding="utf-8")}

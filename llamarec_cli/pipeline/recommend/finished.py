@@ -9,6 +9,7 @@ from typing import Any
 
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.small_files import read_note
 
 OVERWRITE_HINT = "Give another `output`, or `replace` to overwrite it."
 
@@ -29,11 +30,8 @@ def check_recipe(context: Context, output: Path, recipe: dict[str, Any]) -> None
     Raises:
         LlamaRecError: It was made from another input or with other options, or its recipe is unknown.
     """
-    try:
-        made = json.loads(_recipe_path(context, output).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        made = None
-    if not isinstance(made, dict):
+    made = read_note(_recipe_path(context, output))
+    if made is None:
         raise LlamaRecError(f"{output} exists, and nothing tells what it was made with.", OVERWRITE_HINT)
     if difference := recipe_difference(made, recipe):
         raise LlamaRecError(f"{output} exists, made with {difference}.", OVERWRITE_HINT)

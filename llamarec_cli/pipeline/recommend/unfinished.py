@@ -21,6 +21,8 @@ from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.recommend.finished import recipe_difference
 
 _HEADER = "begun_with"
+_BEGINNING = f'{{"{_HEADER}": '.encode()
+_LONGEST_HEADER = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,15 @@ class Summary:
 
 
 def holds_records(partial: Path) -> bool:
-    """Return whether an earlier run left records that would be lost."""
+    """Return whether a file holds something that would be lost: whole records, or what this program did not write."""
     if not partial.is_file():
         return False
     with partial.open("rb") as stream:
-        return any(line.endswith(b"\n") and _header_in(line) is None for _, line in zip(range(2), stream, strict=False))
+        first = stream.readline(_LONGEST_HEADER)
+        if _header_in(first) is not None:
+            return stream.readline().endswith(b"\n")
+        is_torn_header = not stream.read(1) and (first.startswith(_BEGINNING) or _BEGINNING.startswith(first))
+        return first.endswith(b"\n") or not is_torn_header
 
 
 @contextmanager
@@ -117,7 +123,7 @@ def _header_in(line: bytes) -> dict[str, Any] | None:
         return None
     try:
         begun = json.loads(line)[_HEADER]
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return begun if isinstance(begun, dict) else None
 

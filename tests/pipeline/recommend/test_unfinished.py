@@ -9,7 +9,7 @@ from killing import killed_at
 
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.pipeline.recommend.unfinished import begin, held
+from llamarec_cli.pipeline.recommend.unfinished import begin, held, holds_records
 
 
 def test_a_partial_output_of_other_options_is_refused(context: Context, tmp_path: Path) -> None:
@@ -75,3 +75,18 @@ def test_two_processes_do_not_write_one_output(context: Context, tmp_path: Path)
         for options in ({}, {"resume": True}, {"replace": True}):
             with pytest.raises(LlamaRecError, match="Another process is writing"):
                 run(context, source, output, **options)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"begun', b'{"begun_with": {"ranker": "x', b'{"begun_with": {}}\n'])
+def test_a_header_alone_is_no_loss(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "out.partial").write_bytes(content)
+    assert not holds_records(tmp_path / "out.partial")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x94", b" ", b"a text of another program", b'{"begun_with": {}}\n{"line": 1}\n', b'{"begun_wiXh": {}}\n'],
+)
+def test_records_and_files_of_other_programs_would_be_lost(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "out.partial").write_bytes(content)
+    assert holds_records(tmp_path / "out.partial")
