@@ -76,7 +76,9 @@ def _latency(
     plot: Annotated[Path | None, typer.Option(help="Draw the paper's Figure 3: a .png or .svg file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Time the ranking of one user with each strategy, over the length of titles.
+    """Time one user with each strategy.
+
+    Measured over the length of titles.
 
     20 items of history, 20 candidates, synthetic titles. Generation runs to its length limit, that of all titles.
     """
@@ -150,7 +152,9 @@ def _retriever(
     steps: Annotated[int, typer.Option(min=1, help="Training steps to time.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """Time training steps and the evaluation of users, and measure the memory of evaluation.
+    """Time training steps and evaluation.
+
+    Also measures the memory of evaluation.
 
     The rate of the machine's matrix products is printed as well, so that figures of different machines compare.
     """
@@ -192,7 +196,9 @@ def _throughput(
     no_official: Annotated[bool, typer.Option("--no-official", help="Skip the official implementation.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Time the verbalizer on many users, 20 candidates each: with and without cached histories, and as officially.
+    """Time the verbalizer on many users.
+
+    20 candidates each, with and without cached histories, and as the official implementation does it.
 
     The official implementation pads batches of 16 in float32 and computes the logits of the whole vocabulary at all
     positions. The targets in the table are for two cores with bfloat16 instructions.

@@ -24,7 +24,10 @@ def register(app: typer.Typer) -> None:
 
 
 def _doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """Show versions, device, precision, home, disk space, cached artefacts and pending downloads."""
+    """Show what this installation runs on.
+
+    Versions, device, precision, home, disk space, cached artefacts and pending downloads.
+    """
     from llamarec_cli.pipeline.doctor import diagnose
 
     found = diagnose(open_store())

@@ -71,7 +71,10 @@ def _prepare(
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite a data set of that name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Prepare a known data set or your own: drop items without a title, take the 5-core, build sequences."""
+    """Prepare a known data set, or your own log.
+
+    Items without a title are dropped, the 5-core is taken, and sequences are built.
+    """
     from llamarec_cli.data.catalogue import CATALOGUE
     from llamarec_cli.data.tables import TableOptions
     from llamarec_cli.pipeline.prepare import prepare_dataset, prepare_tables, warn_of_difference
@@ -99,9 +102,8 @@ def _prepare(
             data = prepare_dataset(context, name, source, replace=replace)
             warn_of_difference(context, name, data)
         else:
-            data, report = prepare_tables(
-                context, name, interactions, items, options, min_count=min_count, replace=replace
-            )
+            tables = (interactions, items, options)
+            data, report = prepare_tables(context, name, *tables, min_count=min_count, replace=replace)
     if as_json:
         console.print_json(_as_json(name, data, report))
         return

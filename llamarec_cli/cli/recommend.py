@@ -86,7 +86,10 @@ def _recommend(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Recommend items for one history, or for a file of them: retrieve candidates, rank them in one forward pass."""
+    """Recommend items for one history, or a file of them.
+
+    The first stage retrieves candidates, the second orders them; a language model ranks in one forward pass.
+    """
     options = RecommendOptions(top=top, k=k, strategy=strategy, precision=precision, fusion=not no_fusion)
     if (history is None) == (source is None):
         raise UsageError("Give one of --history and --input.", "llamarec recommend --history hist.json")

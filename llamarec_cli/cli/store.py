@@ -69,7 +69,10 @@ def _list(as_json: _Json = False) -> None:
 
 @app.command("show", epilog="Examples:\n\nllamarec store show games\n\nllamarec store show games/lrurec --json")
 def _show(name: _Name, as_json: _Json = False) -> None:
-    """Show the manifest of an artefact: configuration, parents, metrics, versions."""
+    """Show the manifest of an artefact.
+
+    Configuration, parents, metrics and versions.
+    """
     artefact = open_store().open(name)
     manifest = asdict(artefact.manifest)
     if as_json:
@@ -95,7 +98,10 @@ def _path(name: _Name) -> None:
 
 @app.command("verify", epilog="Examples:\n\nllamarec store verify\n\nllamarec store verify games/lrurec")
 def _verify(names: _Names = None, as_json: _Json = False) -> None:
-    """Verify the checksums and contents of artefacts, and list the damaged ones."""
+    """Verify the checksums and contents of artefacts.
+
+    Damaged artefacts are listed.
+    """
     from llamarec_cli.artefacts.verify import verify
 
     store = open_store()
@@ -148,7 +154,10 @@ def _remove(
 
 @app.command("prune", epilog="Examples:\n\nllamarec store prune --dry-run\n\nllamarec store prune --yes")
 def _prune(yes: _Yes = False, dry_run: _DryRun = False) -> None:
-    """Remove what can be recreated: downloads, states of interrupted trainings, evaluations of removed rankers."""
+    """Remove what can be recreated.
+
+    Downloads, states of interrupted trainings, and evaluations of removed rankers.
+    """
     from llamarec_cli.artefacts.downloads import known_downloads
     from llamarec_cli.store.dispensable import dispensable
 
@@ -191,7 +200,10 @@ def _export(
     file: Annotated[Path, typer.Argument(help="The archive, ending in .tar.zst.")],
     no_base: Annotated[bool, typer.Option("--no-base", help="Leave the base model out.")] = False,
 ) -> None:
-    """Export an artefact and its ancestors to one file, for a machine without network."""
+    """Export an artefact and its ancestors to one file.
+
+    The file can be imported on a machine without network.
+    """
     from llamarec_cli.store.archive import export_archive, lineage
 
     artefacts = lineage(open_store(), name, base_models=not no_base)
@@ -204,7 +216,10 @@ def _export(
     "import", epilog="Examples:\n\nllamarec store import games.tar.zst\n\nllamarec store import games.tar.zst --json"
 )
 def _import(file: Annotated[Path, typer.Argument(help="The archive.")], as_json: _Json = False) -> None:
-    """Import the artefacts of an archive into the store, after verifying every checksum."""
+    """Import the artefacts of an archive.
+
+    Every checksum is verified first.
+    """
     from llamarec_cli.store.archive import import_archive
 
     with console.progress() as report:
@@ -222,7 +237,10 @@ def _push(
     repository: Annotated[str, typer.Argument(help="Repository on the Hugging Face Hub, as OWNER/NAME.")],
     private: Annotated[bool, typer.Option("--private", help="Make the repository private if it is created.")] = False,
 ) -> None:
-    """Upload an artefact and its ancestors, except base models, to the Hugging Face Hub, with a model card."""
+    """Upload an artefact to the Hugging Face Hub.
+
+    Its ancestors, except base models, and a model card go with it.
+    """
     from llamarec_cli.store.hub import push
 
     console.print_lines(push(open_store(), name, repository, private=private))
@@ -237,7 +255,10 @@ def _pull(
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit; the newest commit by default.")] = None,
     as_json: _Json = False,
 ) -> None:
-    """Import the artefacts of a Hugging Face Hub repository into the store, after verifying every checksum."""
+    """Import artefacts from the Hugging Face Hub.
+
+    Every checksum is verified first.
+    """
     from llamarec_cli.store.hub import pull
 
     _show_added(pull(open_store(), repository, revision), as_json)

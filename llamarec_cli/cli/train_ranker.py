@@ -131,7 +131,9 @@ def _ranker(
     no_auto: NoAutoOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a ranker, the second stage: order what the first stage retrieves.
+    """Train a ranker, the second stage.
+
+    A ranker orders what the first stage retrieves.
 
     The final score is a conditional logit over signals, fitted on validation users: the scores of the first stage's
     retrievers, item co-occurrence, similarity of titles and, if asked for, a language model. If no group of signals

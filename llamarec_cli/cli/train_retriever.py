@@ -76,7 +76,9 @@ def _retriever(
     no_auto: NoAutoOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a retriever, the first stage, and save its top 20 candidates for every user.
+    """Train a retriever, the first stage.
+
+    Its top 20 candidates of every user are saved with it.
 
     The configuration file has a table of the model's name for its architecture, and [training] for its training. A
     search repeatedly drops the worse half of the configurations and trains the best one to its end. Started again after

@@ -21,10 +21,9 @@ from llamarec_cli.artefacts.base_model import (
 )
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.file_digests import FileDigests
-from llamarec_cli.errors import HomeError, LlamaRecError
+from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.language_model.catalogue import DEFAULT_BASE
 from llamarec_cli.store import integrity
-from llamarec_cli.store.manifest import sha256_of
 from llamarec_cli.store.registry import Store
 
 
@@ -88,54 +87,6 @@ def test_a_moved_folder_keeps_its_digest(context: Context, large: Path) -> None:
     before = need_base_model(context, str(large))
     moved = large.rename(large.parent / "moved")
     assert need_base_model(context, str(moved)).digest == before.digest
-
-
-def test_a_file_is_read_again_only_where_it_may_have_changed(store: Store, tmp_path: Path) -> None:
-    path = tmp_path / "weights"
-    path.write_bytes(b"a" * 100)
-    first, second = patient(store), patient(store)
-    assert first.sha256(path) == sha256_of(path) == first.sha256(path)
-    assert second.sha256(path) == patient(store).sha256(path) == sha256_of(path)
-    assert first.read == [path]
-    third = patient(store)
-    third.sha256(path)
-    assert third.read == []
-    change_last_byte(path)
-    assert third.sha256(path) == sha256_of(path)
-    assert third.read == [path]
-
-
-def test_a_file_of_just_now_is_read_every_time(store: Store, tmp_path: Path) -> None:
-    """Its times might be those of another change as well."""
-    path = tmp_path / "weights"
-    path.write_bytes(b"a")
-    for _ in range(2):
-        digests = FileDigests(store)
-        digests.sha256(path)
-        assert digests.read == [path]
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"PATH": 7}', '{"PATH": {"state": 7}}', "[" * 100_000, "\udcff"])
-def test_a_damaged_memory_of_digests_is_forgotten(store: Store, tmp_path: Path, content: str) -> None:
-    path = tmp_path / "weights"
-    path.write_bytes(b"a")
-    patient(store).sha256(path)
-    kept = store.home / "digests" / "files.json"
-    assert kept.is_file()
-    kept.write_bytes(content.replace("PATH", str(path)).encode(errors="surrogateescape"))
-    assert patient(store).sha256(path) == sha256_of(path)
-
-
-def test_a_home_that_cannot_be_written_only_forgets(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full() -> Any:
-        raise HomeError("The disk is full.")
-
-    path = tmp_path / "weights"
-    path.write_bytes(b"a")
-    monkeypatch.setattr(store, "scratch", full)
-    assert patient(store).sha256(path) == sha256_of(path)
 
 
 def test_every_file_of_a_base_model_in_the_store_is_verified(

@@ -18,7 +18,9 @@ from llamarec_cli.engines.registry import ENGINES, EngineRow
 from llamarec_cli.pipeline.prepare import prepare_dataset
 from llamarec_cli.pipeline.recommend import worker as worker_module
 from llamarec_cli.pipeline.train.ranker import train as train_ranker
+from llamarec_cli.pipeline.train.ranker_plan import RankerRequest
 from llamarec_cli.pipeline.train.retriever import train as train_retriever
+from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
 from llamarec_cli.store.registry import Store
 
 
@@ -51,8 +53,8 @@ def test_a_row_is_a_new_engine(
     raw_folder: Path, store_with_base: Store, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare_dataset(context, "ml-100k", raw_folder)
-    train_retriever(context, "ml-100k", model="popularity")
-    train_ranker(context, "ml-100k", strategy="signals", retriever="ml-100k/popularity")
+    train_retriever(context, RetrieverRequest("ml-100k", model="popularity"))
+    train_ranker(context, RankerRequest("ml-100k", strategy="signals", retriever="ml-100k/popularity"))
     monkeypatch.setitem(ENGINES, "toy", EngineRow("toy", open_toy))
     assert "local or toy" in " ".join(run("--help").stdout.split())
     assert complete.engines("t") == ["toy"]

@@ -9,6 +9,7 @@ from llamarec_cli.errors import LlamaRecError, UsageError
 from llamarec_cli.pipeline.prepare import prepare_dataset
 from llamarec_cli.pipeline.train.ranker_plan import RankerRequest, make_plan, resolve_settings
 from llamarec_cli.pipeline.train.retriever import train as train_retriever
+from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
 from llamarec_cli.store.registry import Store
 
 OVERRIDES: dict[str, dict[str, Any]] = {
@@ -51,7 +52,7 @@ def test_defaults_are_filled_in(context: Context) -> None:
 def test_users_that_select_a_step_are_not_those_of_the_fusion(raw_folder: Path, store_with_base: Store) -> None:
     context = Context(store_with_base, "test")
     prepare_dataset(context, "ml-100k", raw_folder)
-    train_retriever(context, "ml-100k", overrides=OVERRIDES)
+    train_retriever(context, RetrieverRequest("ml-100k", overrides=OVERRIDES))
     request: dict[str, Any] = {"retriever": "ml-100k/lrurec", "overrides": OVERRIDES}
     plans = {
         strategy: make_plan(context, resolve_settings(context, RankerRequest("ml-100k", strategy=strategy, **request)))
