@@ -71,7 +71,7 @@ def _prepare(
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite a data set of that name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Prepare a known data set or your own: take the 5-core, build sequences."""
+    """Prepare a known data set, or a log of your own."""
     from llamarec_cli.data.catalogue import CATALOGUE
     from llamarec_cli.data.tables import TableOptions
     from llamarec_cli.pipeline.prepare import prepare_dataset, prepare_tables, warn_of_difference
