@@ -118,9 +118,12 @@ def _show_comparison(comparison: Comparison) -> None:
     console.print_table(title, ["", "difference", "from", "to", ""], rows, numeric=["difference", "from", "to"])
 
 
-def _show_ablation(ablation: Ablation) -> None:
-    from llamarec_cli.ranking.fusion import THRESHOLD_ERRORS
+def likelihood(gain: float | None, error: float | None) -> str:
+    """Return a gain of log-likelihood with its standard error; a dash for a group that may not rank."""
+    return "-" if gain is None or error is None else f"{gain:+.4f} ± {error:.4f}"
 
+
+def _show_ablation(ablation: Ablation) -> None:
     base, *groups = ablation.rows
     rows = [[_name(base, ablation), f"{base.validation:.4f}", "", "", "", f"{base.test:.4f}", "", ""]]
     rows += [
@@ -129,20 +132,18 @@ def _show_ablation(ablation: Ablation) -> None:
             f"{row.validation:.4f}",
             console.percent(row.validation_gain, base.validation),
             f"± {console.percent(_HALF_WIDTH * row.validation_error, base.validation, '')}",
-            console.percent(row.threshold, base.validation),
+            likelihood(row.likelihood_gain, row.likelihood_error),
             f"{row.test:.4f}",
             console.percent(row.gain.mean, base.test),
             f"{console.percent(row.gain.low, base.test)} to {console.percent(row.gain.high, base.test)}",
         ]
         for row in groups
     ]
-    columns = ["", "validation", "gain", "interval", "threshold", "test", "test gain", "test interval"]
+    columns = ["", "validation", "gain", "interval", "log-likelihood", "test", "test gain", "test interval"]
     title = "NDCG@10 of users whose item is in the pool; gains over the retriever, 95 % intervals"
     console.print_table(title, columns, rows, numeric=columns[1:])
-    console.print_lines(
-        f"A group ranks only if its gain on validation exceeds the threshold of {THRESHOLD_ERRORS} standard errors "
-        "and, where a language model reads the candidates, exceeds the gain without it by as much."
-    )
+    if ablation.reason:
+        console.print_lines(f"{ablation.chosen} ranks: {ablation.reason}.")
     for part, found in (
         ("The language model", ablation.contribution),
         ("Its second stage alone", ablation.second_stage),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llamarec_cli.cli import complete, console
+from llamarec_cli.cli.evaluate_tables import likelihood
 from llamarec_cli.cli.options import (
     ConfigOption,
     DatasetOption,
@@ -24,7 +25,6 @@ from llamarec_cli.errors import UsageError
 from llamarec_cli.strategies.registry import DEFAULT_STRATEGY, NO_MODEL, STRATEGIES
 
 if TYPE_CHECKING:
-    from llamarec_cli.ranking.fusion import FusionGroups
     from llamarec_cli.store.registry import Artefact
 
 _EPILOG = """Examples:
@@ -209,7 +209,7 @@ def _show(artefact: Artefact, as_json: bool) -> None:
         return
     groups = FusionGroups.from_json(metrics["fusion"])
     own = groups.fitted[RETRIEVER].ndcg
-    columns = ["NDCG@10", "gain", "interval", "threshold"]
+    columns = ["NDCG@10", "gain", "interval", "log-likelihood"]
     console.print_table(
         f"{heading(artefact)}; NDCG@10 of {groups.users:,} validation users whose item is in the pool",
         ["", *columns],
@@ -219,27 +219,13 @@ def _show(artefact: Artefact, as_json: bool) -> None:
                 f"{one.ndcg:.4f}",
                 console.percent(one.gain, own),
                 f"± {console.percent(1.96 * one.error, own, '')}",
-                console.percent(one.threshold, own) if name in groups.eligible else "-",
+                likelihood(one.likelihood_gain, one.likelihood_error),
             ]
             for name, one in groups.fitted.items()
         ],
         numeric=columns,
     )
-    if groups.chosen == RETRIEVER:
-        console.warn(_no_gain(groups))
-
-
-def _no_gain(groups: FusionGroups) -> str:
-    """Return why the retriever's own order ranks."""
-    from llamarec_cli.ranking.fusion import MIN_USERS, THRESHOLD_ERRORS
-
-    kept = "so recommendations use the first stage's order."
-    tried = ", ".join(groups.eligible)
-    if not tried:
-        return f"There are no signals beside the first stage's score, {kept}"
-    if groups.users < MIN_USERS:
-        return f"{groups.users} validation users are too few to choose between {tried} and the first stage, {kept}"
-    return (
-        f"No group of signals improved validation NDCG@10 by more than the threshold ({THRESHOLD_ERRORS} standard "
-        f"errors), {kept} Tried: {tried}."
-    )
+    if groups.eligible:
+        console.print_lines(f"{groups.chosen} ranks: {groups.reason}.")
+    else:
+        console.warn("There are no signals beside the first stage's score, so its order ranks.")

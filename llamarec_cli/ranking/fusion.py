@@ -2,8 +2,10 @@
 
     p(k) = softmax_k( sum_j beta_j x_jk )        x_jk is signal j of candidate k
 
-Coefficients are fitted for several groups of signals, which `evaluate` shows as an ablation. A group ranks only if its
-cross-validated gain over the retriever's own order exceeds a threshold; otherwise the retriever's order is kept.
+Coefficients are fitted for several groups of signals, which `evaluate` shows as an ablation. The group that ranks is
+chosen by the cross-validated log-likelihood of the true item, which decides with far fewer users than NDCG does: it
+changes with every score, NDCG only with places. Of groups that are within one standard error of the best, the cheapest
+ranks; the cheapest is the retriever's own order.
 
 Signals that need no language model are computed for the whole pool of retrieved items. The language model scores the
 top K of the order by those signals; the rest of the pool follows in that order.
@@ -23,9 +25,6 @@ import numpy.typing as npt
 from llamarec_cli.ranking.signals import Array, Signal, Signals
 from llamarec_cli.retrieval.conditional_logit import log_softmax
 
-# Threshold for a gain, in standard errors. Up to three groups are compared with the retriever; with 2.4 the chance that
-# any of them exceeds the threshold without a true gain is about 1 in 40.
-THRESHOLD_ERRORS = 2.4
 # Groups are chosen only with as many validation users.
 MIN_USERS = 20
 # Added to the log-probabilities of the rest of a pool, so that it follows the K candidates with probability 0.
@@ -77,22 +76,17 @@ class FittedFusion:
         ndcg: NDCG@10 by 5-fold cross-validation.
         gain: Mean difference of the cross-validated NDCG@10 to that of the retriever's own order.
         error: Standard error of the gain.
+        likelihood_gain: Mean difference of the cross-validated log-likelihood of the true item, in nats, to that of the
+            retriever's own order; None for a group that may not rank.
+        likelihood_error: Standard error of `likelihood_gain`.
     """
 
     fusion: Fusion
     ndcg: float
     gain: float
     error: float
-
-    @property
-    def threshold(self) -> float:
-        """Gain that must be exceeded for the fusion to rank."""
-        return THRESHOLD_ERRORS * self.error
-
-    @property
-    def beats_retriever(self) -> bool:
-        """Whether the gain exceeds the threshold."""
-        return self.gain > self.threshold
+    likelihood_gain: float | None = None
+    likelihood_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +99,7 @@ class FusionGroups:
         users: Number of validation users.
         model: Strategy of the language model, whose name is that of its signal; None without a language model.
         k: Candidates scored by the language model.
+        reason: Why the group that ranks was chosen, in words.
     """
 
     fitted: Mapping[str, FittedFusion]
@@ -112,6 +107,7 @@ class FusionGroups:
     users: int
     model: str | None
     k: int
+    reason: str = ""
 
     @property
     def eligible(self) -> list[str]:
@@ -153,19 +149,36 @@ class FusionGroups:
                 "ndcg@10": one.ndcg,
                 "gain": one.gain,
                 "error": one.error,
+                "log_likelihood_gain": one.likelihood_gain,
+                "log_likelihood_error": one.likelihood_error,
             }
             for name, one in self.fitted.items()
         }
-        return {"chosen": self.chosen, "users": self.users, "model": self.model, "k": self.k, "groups": groups}
+        chosen = {"chosen": self.chosen, "reason": self.reason}
+        return {**chosen, "users": self.users, "model": self.model, "k": self.k, "groups": groups}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> FusionGroups:
-        """Read what `as_json` returned."""
+        """Read what `as_json` returned; rankers of earlier versions have no likelihoods and no reason.
+
+        Raises:
+            ValueError: The retriever or the chosen group is not among the groups.
+        """
+        if not {RETRIEVER, content["chosen"]} <= set(content["groups"]):
+            raise ValueError(f"the chosen group {content['chosen']} or the retriever has no fit")
         fitted = {
-            name: FittedFusion(Fusion(one["coefficients"]), one["ndcg@10"], one["gain"], one["error"])
+            name: FittedFusion(
+                Fusion(one["coefficients"]),
+                one["ndcg@10"],
+                one["gain"],
+                one["error"],
+                one.get("log_likelihood_gain"),
+                one.get("log_likelihood_error"),
+            )
             for name, one in content["groups"].items()
         }
-        return cls(fitted, content["chosen"], content["users"], content["model"], content["k"])
+        reason = content.get("reason", "")
+        return cls(fitted, content["chosen"], content["users"], content["model"], content["k"], reason)
 
 
 def at_places(signals: Signals, places_SK: Places) -> Signals:

@@ -30,7 +30,7 @@ from llamarec_cli.ranking.fusion import (
     best_places,
 )
 from llamarec_cli.ranking.signals import Array, Signal, Signals
-from llamarec_cli.retrieval.conditional_logit import fit_conditional_logit
+from llamarec_cli.retrieval.conditional_logit import fit_conditional_logit, log_softmax
 
 _FOLDS = 5
 
@@ -54,9 +54,10 @@ class Available:
     def subsets(self) -> dict[str, tuple[str, ...]]:
         """Return the signals of each group that is fitted, by name of the group."""
         found: dict[str, tuple[str, ...]] = {}
-        signals = (*self.retrievers, *self.cheap)
-        plain = tuple(signal for signal in signals if signal not in self.reading)
-        if plain and plain != signals:
+        # A blend's own score beside those of its members: the prior of the fit is the blend's own order.
+        signals = tuple(dict.fromkeys((Signal.RETRIEVER, *self.retrievers, *self.cheap)))
+        plain = tuple(one for one in (*self.retrievers, *self.cheap) if one not in self.reading)
+        if self.reading and plain:
             found[PLAIN] = plain
         if signals != (Signal.RETRIEVER,):
             found[SIGNALS] = signals
@@ -77,10 +78,6 @@ def fit_groups(
 ) -> FusionGroups:
     """Fit every group of signals of the ablation, and choose the group that ranks.
 
-    The choice is the group with the highest NDCG@10 among those whose gain over the retriever exceeds the threshold,
-    or the retriever if there is none. If the signals without the language model exceed it, a group with the language
-    model, which costs a forward pass a user, must exceed the same threshold over them as well.
-
     Args:
         signals: All but the language model's; S x P each.
         exists_SP: Which of the P places hold a candidate.
@@ -90,75 +87,123 @@ def fit_groups(
         read: Runs the language model; called once, if there is one.
     """
     model, subsets = available.model, available.subsets()
+    pools = _Pools(signals, exists_SP, answers_S)
     baseline = _ndcgs(RETRIEVER_ALONE.log_probabilities(signals, exists_SP), answers_S)
     fits = {RETRIEVER: _measured(RETRIEVER_ALONE, baseline, baseline)}
-    ndcgs: dict[str, Array] = {}
+    orders = {RETRIEVER: pools.cross_fitted([Signal.RETRIEVER])[0]}
+    likelihoods = {RETRIEVER: pools.likelihoods(orders[RETRIEVER])}
     for name, subset in subsets.items():
         if model not in subset:
-            orders, fusion = _cross_fitted(signals, exists_SP, answers_S, subset)
-            ndcgs[name] = _ndcgs(orders, answers_S)
-            fits[name] = _measured(fusion, ndcgs[name], baseline)
+            orders[name], fusion = pools.cross_fitted(subset)
+            likelihoods[name] = pools.likelihoods(orders[name])
+            fits[name] = _measured(fusion, _ndcgs(orders[name], answers_S), baseline)
     if model is not None:
-        first = fits.get(SIGNALS, fits[RETRIEVER]).fusion
-        first_SP, places_SK = best_places(first.log_probabilities(signals, exists_SP), k)
-        at_SK = at_places(signals, places_SK) | {model: read(places_SK)}
-        exists_SK = np.take_along_axis(exists_SP, places_SK, axis=1)
-        hits = places_SK == answers_S[:, None]
-        inside, answers = np.flatnonzero(hits.any(axis=1)), hits.argmax(axis=1)
+        first = SIGNALS if SIGNALS in fits else RETRIEVER
+        first_SP, places_SK = best_places(fits[first].fusion.log_probabilities(signals, exists_SP), k)
+        read_pools = pools.at(places_SK, {model: read(places_SK)})
+        # What a language model adds to the likelihood shows among the candidates it scores; elsewhere it adds nothing.
+        without_S = read_pools.likelihoods(log_softmax(np.take_along_axis(orders[first], places_SK, axis=1)))
+
+        def measured(order_SK: Array, fusion: Fusion) -> FittedFusion:
+            return _measured(fusion, _ndcgs(before_the_rest(first_SP, places_SK, order_SK), answers_S), baseline)
+
         # Alone, the language model keeps its own order: of a fit only a positive coefficient is used, which calibrates
         # the probabilities without changing the order.
-        coefficient = _fit(at_SK, exists_SK, answers, [model], inside).coefficients[model]
+        coefficient = read_pools.fit([model]).coefficients[model]
         alone = Fusion({model: coefficient if coefficient > 0 else 1.0})
-        whole_SP = before_the_rest(first_SP, places_SK, alone.log_probabilities(at_SK, exists_SK))
-        fits[model] = _measured(alone, _ndcgs(whole_SP, answers_S), baseline)
+        fits[model] = measured(alone.log_probabilities(read_pools.signals, read_pools.exists_SP), alone)
         for name, subset in subsets.items():
             if model in subset:
-                orders, fusion = _cross_fitted(at_SK, exists_SK, answers, subset, inside)
-                ndcgs[name] = _ndcgs(before_the_rest(first_SP, places_SK, orders), answers_S)
-                fits[name] = _measured(fusion, ndcgs[name], baseline)
+                order_SK, fusion = read_pools.cross_fitted(subset)
+                likelihoods[name] = likelihoods[first] + read_pools.likelihoods(order_SK) - without_S
+                fits[name] = measured(order_SK, fusion)
     shown = [RETRIEVER, *([model] if model is not None else []), *subsets]
     groups = FusionGroups({name: fits[name] for name in shown}, RETRIEVER, len(answers_S), model, k)
-    return dataclasses.replace(groups, chosen=_choose(groups, ndcgs))
+    return _with_choice(groups, likelihoods)
 
 
-def _choose(groups: FusionGroups, ndcgs: Mapping[str, Array]) -> str:
-    """Return the name of the group that ranks, given each user's cross-validated NDCG@10 by group."""
-    fits = groups.fitted
-    if groups.users < MIN_USERS:
-        return RETRIEVER
-    better = [name for name in groups.eligible if fits[name].beats_retriever]
-    if SIGNALS in better:
-        gains = {name: _measured(fits[name].fusion, ndcgs[name], ndcgs[SIGNALS]) for name in better}
-        better = [name for name in better if name == SIGNALS or gains[name].beats_retriever]
-    return max(better, key=lambda name: fits[name].ndcg, default=RETRIEVER)
-
-
-def _cross_fitted(
-    signals: Signals,
-    exists_SP: npt.NDArray[np.bool_],
-    answers_S: npt.NDArray[np.integer],
-    chosen: Sequence[str],
-    inside: Places | None = None,
-) -> tuple[Array, Fusion]:
-    """Return cross-validated log-probabilities of each user's pool, S x P, and the fit on all users.
+def _with_choice(groups: FusionGroups, likelihoods: Mapping[str, Array]) -> FusionGroups:
+    """Return the groups with their likelihoods and the one that ranks.
 
     Args:
+        groups: All fits.
+        likelihoods: Cross-validated log-likelihood of each user's true item, by group.
+    """
+    fitted = dict(groups.fitted)
+    for name in groups.eligible:
+        gains = likelihoods[name] - likelihoods[RETRIEVER]
+        fitted[name] = dataclasses.replace(
+            fitted[name], likelihood_gain=float(gains.mean()), likelihood_error=_standard_error(gains)
+        )
+    # By what a list costs: the retriever's order, signals, a forward pass of the language model.
+    costs = {name: 0 if name == RETRIEVER else 1 + groups.reads(name) for name in (RETRIEVER, *groups.eligible)}
+    best = max(costs, key=lambda name: float(likelihoods[name].mean()))
+    chosen, reason = best, f"{best} has the highest cross-validated log-likelihood of the true item"
+    if groups.users < MIN_USERS:
+        chosen, reason = RETRIEVER, f"{groups.users} users are too few to choose by; {MIN_USERS} are needed"
+    else:
+        for name in sorted(costs, key=lambda name: (costs[name], -float(likelihoods[name].mean()))):
+            behind = likelihoods[best] - likelihoods[name]
+            if costs[name] < costs[best] and behind.mean() <= _standard_error(behind):
+                chosen = name
+                reason = (
+                    f"{name} costs less than {best}, whose log-likelihood is higher by {behind.mean():.4f}, within one "
+                    f"standard error ({_standard_error(behind):.4f})"
+                )
+                break
+    return dataclasses.replace(groups, fitted=fitted, chosen=chosen, reason=reason)
+
+
+@dataclass(frozen=True)
+class _Pools:
+    """Signals of users' pools, and the places of their true items.
+
+    Attributes:
         signals: S x P each.
         exists_SP: Which of the P places hold a candidate.
         answers_S: Place of each user's true item.
-        chosen: Signals with a coefficient.
-        inside: Users whose true item is at one of the places; all by default. Only they are fitted on.
+        inside_S: Users whose true item is at one of the places; None for all. Only they are fitted on.
     """
-    users = np.arange(len(answers_S))
-    inside = users if inside is None else inside
-    fold_S = np.random.default_rng(0).permutation(len(users)) % _FOLDS
-    orders_SP = np.zeros(exists_SP.shape)
-    for fold in range(min(_FOLDS, len(users))):
-        held = users[fold_S == fold]
-        fusion = _fit(signals, exists_SP, answers_S, chosen, inside[fold_S[inside] != fold])
-        of_held = {name: values[held] for name, values in signals.items()}
-        orders_SP[held] = fusion.log_probabilities(of_held, exists_SP[held])
-    return orders_SP, _fit(signals, exists_SP, answers_S, chosen, inside)
+
+    signals: Signals
+    exists_SP: npt.NDArray[np.bool_]
+    answers_S: npt.NDArray[np.integer]
+    inside_S: npt.NDArray[np.bool_] | None = None
+
+    def at(self, places_SK: Places, more: Signals) -> _Pools:
+        """Return the pools reduced to K of their places, with more signals, S x K each."""
+        hits_SK = places_SK == self.answers_S[:, None]
+        exists_SK = np.take_along_axis(self.exists_SP, places_SK, axis=1)
+        return _Pools(at_places(self.signals, places_SK) | more, exists_SK, hits_SK.argmax(axis=1), hits_SK.any(axis=1))
+
+    def fit(self, chosen: Sequence[str], users: npt.NDArray[np.bool_] | None = None) -> Fusion:
+        """Fit the coefficients of some signals, with a prior around the retriever's own order.
+
+        Args:
+            chosen: Signals with a coefficient.
+            users: Users that are fitted on; all by default.
+        """
+        among_S = np.ones(len(self.answers_S), dtype=bool) if users is None else users
+        rows = np.flatnonzero(among_S if self.inside_S is None else among_S & self.inside_S)
+        values_SPJ = np.stack([self.signals[signal][rows] for signal in chosen], axis=-1)
+        prior_J = np.array([float(signal == Signal.RETRIEVER) for signal in chosen])
+        found = fit_conditional_logit(values_SPJ, self.exists_SP[rows], self.answers_S[rows], prior_J=prior_J)
+        return Fusion({signal: float(beta) for signal, beta in zip(chosen, found, strict=True)})
+
+    def cross_fitted(self, chosen: Sequence[str]) -> tuple[Array, Fusion]:
+        """Return cross-validated log-probabilities of each user's pool, S x P, and the fit on all users."""
+        fold_S = np.random.default_rng(0).permutation(len(self.answers_S)) % _FOLDS
+        orders_SP = np.zeros(self.exists_SP.shape)
+        for fold in range(min(_FOLDS, len(self.answers_S))):
+            held = fold_S == fold
+            of_held = {name: values[held] for name, values in self.signals.items()}
+            orders_SP[held] = self.fit(chosen, ~held).log_probabilities(of_held, self.exists_SP[held])
+        return orders_SP, self.fit(chosen)
+
+    def likelihoods(self, orders_SP: Array) -> Array:
+        """Return the log-probability of each user's true item; 0 for users whose item is at none of the places."""
+        found_S = orders_SP[np.arange(len(self.answers_S)), self.answers_S]
+        return found_S if self.inside_S is None else np.where(self.inside_S, found_S, 0.0)
 
 
 def _ndcgs(order_SP: Array, answers_S: npt.NDArray[np.integer]) -> Array:
@@ -174,15 +219,3 @@ def _measured(fusion: Fusion, ndcgs: Array, baseline: Array) -> FittedFusion:
 
 def _standard_error(values: Array) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.inf
-
-
-def _fit(
-    signals: Signals,
-    exists_SP: npt.NDArray[np.bool_],
-    answers_S: npt.NDArray[np.integer],
-    chosen: Sequence[str],
-    users: Places,
-) -> Fusion:
-    values_SPJ = np.stack([signals[signal][users] for signal in chosen], axis=-1)
-    found = fit_conditional_logit(values_SPJ, exists_SP[users], answers_S[users])
-    return Fusion({signal: float(beta) for signal, beta in zip(chosen, found, strict=True)})

@@ -17,6 +17,9 @@ Array = npt.NDArray[np.float64]
 
 # L2 penalty on the coefficients of standardised signals, relative to the mean log-likelihood per user.
 _RIDGE = 1e-3
+# Precision of a prior on the coefficient of a standardised signal, in nats of the log-likelihood of all users together:
+# few users hardly move a coefficient from its prior, many move it freely.
+_PRIOR_PRECISION = 5.0
 
 
 def log_softmax(scores: Array) -> Array:
@@ -32,37 +35,42 @@ def fit_conditional_logit(
     answers_S: npt.NDArray[np.integer],
     *,
     negative: bool = True,
+    prior_J: npt.NDArray[np.floating] | None = None,
 ) -> Array:
-    """Return the J coefficients of maximum likelihood with a small L2 penalty.
+    """Return the J coefficients of maximum likelihood with a small L2 penalty, or of maximum posterior probability.
 
     Args:
         signals_SKJ: Signals of every candidate; ignored where there is no candidate.
         exists_SK: Which of the K places hold a candidate.
         answers_S: Place of each user's true item.
         negative: Whether coefficients may be negative.
+        prior_J: Means of a Gaussian prior; by default the penalty is towards 0.
 
     Returns:
-        J coefficients; zeros if there are no users.
+        J coefficients; those of the prior, or zeros, if there are no users.
     """
+    mean_J = np.zeros(signals_SKJ.shape[2]) if prior_J is None else np.asarray(prior_J, dtype=np.float64)
     if not len(answers_S):
-        return np.zeros(signals_SKJ.shape[2])
+        return mean_J
     from scipy.optimize import minimize
 
     values_SKJ = np.where(exists_SK[..., None], signals_SKJ, 0.0)
     scale_J = values_SKJ[exists_SK].std(axis=0)
     scale_J[scale_J == 0] = 1.0
     values_SKJ /= scale_J
+    mean_J = mean_J * scale_J
+    penalty = _RIDGE if prior_J is None else _PRIOR_PRECISION / len(answers_S)
     places = (np.arange(len(answers_S)), answers_S)
 
     def loss_and_gradient(beta_J: Array) -> tuple[float, Array]:
         log_p = log_softmax(np.where(exists_SK, values_SKJ @ beta_J, -np.inf))
         expected_SJ = np.einsum("sk,skj->sj", np.exp(log_p), values_SKJ)
-        loss = -log_p[places].mean() + _RIDGE / 2 * beta_J @ beta_J
-        gradient = (expected_SJ - values_SKJ[places]).mean(axis=0) + _RIDGE * beta_J
+        away_J = beta_J - mean_J
+        loss = -log_p[places].mean() + penalty / 2 * away_J @ away_J
+        gradient = (expected_SJ - values_SKJ[places]).mean(axis=0) + penalty * away_J
         return float(loss), gradient
 
-    start = np.zeros(len(scale_J))
-    bounds = None if negative else [(0.0, None)] * len(start)
-    found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    bounds = None if negative else [(0.0, None)] * len(mean_J)
+    found = minimize(loss_and_gradient, mean_J, jac=True, method="L-BFGS-B", bounds=bounds)
     result: Array = found.x / scale_J
     return result

@@ -92,21 +92,23 @@ def test_an_order_of_its_own_is_compared(capsys: pytest.CaptureFixture[str]) -> 
     assert "lrurec and sasrec have the same figures for every user." in capsys.readouterr().out
 
 
-def test_the_ablation_shows_the_threshold_that_decides(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_ablation_shows_the_likelihood_that_decides(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [
-        AblationRow("retriever", 0.5, 0.0, 0.0, 0.4, NOTHING),
-        AblationRow("retriever + signals", 0.55, 0.05, 0.02, 0.44, GAIN),
+        AblationRow("retriever", 0.5, 0.0, 0.0, None, None, 0.4, NOTHING),
+        AblationRow("retriever + signals", 0.55, 0.05, 0.02, 0.1, 0.03, 0.44, GAIN),
     ]
-    ablation = Ablation(rows, chosen="retriever + signals", contribution=GAIN, second_stage=NOTHING)
+    ablation = Ablation(
+        rows, chosen="retriever + signals", reason="it is best", contribution=GAIN, second_stage=NOTHING
+    )
     show_evaluation(evaluation({"lrurec": [ONE]}, ablation=ablation))
     lines = capsys.readouterr().out.splitlines()
     retriever, signals = (next(line for line in lines if f"│ {row.group} " in line) for row in rows)
     assert "(ranks)" in signals
-    # The gain, half the 95 % interval and 2.4 standard errors, over the retriever's 0.5.
-    for figure in ("+10.0%", "± 7.8%", "+9.6%", "+12.5%", "+2.5% to +22.5%"):
+    # The gain and half the 95 % interval, over the retriever's 0.5.
+    for figure in ("+10.0%", "± 7.8%", "+0.1000 ± 0.0300", "+12.5%", "+2.5% to +22.5%"):
         assert figure in signals
     assert "%" not in retriever
-    assert any("threshold of 2.4 standard errors" in line for line in lines)
+    assert "retriever + signals ranks: it is best." in lines
     assert "The language model adds +0.0500 (+0.0100 to +0.0900) to NDCG@10 beyond all other signals." in lines
     assert any(line.endswith("beyond all other signals: not significant.") for line in lines)
 

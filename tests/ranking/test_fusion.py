@@ -41,13 +41,6 @@ def test_the_retriever_alone_keeps_its_distribution() -> None:
     assert np.allclose(np.exp(found), [[0.25, 0.75]])
 
 
-def test_a_gain_must_exceed_2_4_standard_errors() -> None:
-    assert FittedFusion(Fusion({}), 0.3, gain=0.0241, error=0.01).beats_retriever
-    at_the_threshold = FittedFusion(Fusion({}), 0.3, gain=0.024, error=0.01)
-    assert at_the_threshold.threshold == pytest.approx(0.024)
-    assert not at_the_threshold.beats_retriever
-
-
 def test_groups_that_may_rank() -> None:
     assert groups().eligible == ["retriever + signals", "retriever + toy", "all"]
     assert groups().reads("all")
@@ -56,6 +49,20 @@ def test_groups_that_may_rank() -> None:
 
 def test_groups_survive_a_manifest() -> None:
     assert FusionGroups.from_json(groups().as_json()) == groups()
+
+
+def test_groups_of_earlier_versions_have_no_likelihoods_and_no_reason() -> None:
+    content = groups().as_json()
+    del content["reason"]
+    for one in content["groups"].values():
+        del one["log_likelihood_gain"], one["log_likelihood_error"]
+    assert FusionGroups.from_json(content) == groups()
+
+
+def test_a_choice_without_a_fit_is_refused() -> None:
+    for wrong in ({"chosen": "none of them"}, {"groups": {}}):
+        with pytest.raises(ValueError, match="chosen"):
+            FusionGroups.from_json({**groups().as_json(), **wrong})
 
 
 def test_the_language_model_orders_the_top_k_and_the_rest_of_the_pool_follows() -> None:

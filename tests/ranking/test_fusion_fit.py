@@ -63,6 +63,27 @@ def test_a_group_that_improves_on_the_retriever_is_chosen() -> None:
     assert better.ndcg - groups.fitted["retriever"].ndcg == pytest.approx(better.gain)
 
 
+def test_a_hundred_and_fifty_users_suffice_for_a_gain_that_ndcg_does_not_show() -> None:
+    signals, answers = case(retriever=1.5, titles=0.8)
+    few = {name: values[:150] for name, values in signals.items()}
+    groups = fit(few, answers[:150], None)
+    assert groups.chosen == "retriever + signals"
+    assert "highest cross-validated log-likelihood" in groups.reason
+    better = groups.fitted[groups.chosen]
+    assert better.likelihood_gain is not None
+    assert better.likelihood_error is not None
+    assert better.likelihood_gain > better.likelihood_error
+    assert better.gain < 2.4 * better.error
+
+
+def test_of_groups_within_one_standard_error_the_cheapest_ranks() -> None:
+    signals, answers = case(retriever=1.0, titles=1.0, likelihood=0.2)
+    groups = fit(signals, answers, "likelihood")
+    assert groups.chosen == "retriever + signals"
+    assert groups.reason.startswith("retriever + signals costs less than all,")
+    assert "within one standard error" in groups.reason
+
+
 def test_a_language_model_ranks_only_if_it_adds_to_the_signals_that_need_none() -> None:
     for seed in range(5):
         signals, answers = case(retriever=1.0, titles=1.0)

@@ -26,3 +26,13 @@ def test_what_no_candidate_has_is_ignored_and_coefficients_can_be_bounded() -> N
 
 def test_without_users_coefficients_are_0() -> None:
     assert fit_conditional_logit(np.zeros((0, 3, 2)), np.zeros((0, 3), bool), np.zeros(0, int)).tolist() == [0, 0]
+
+
+def test_few_users_leave_coefficients_near_the_prior_and_many_do_not() -> None:
+    signals = np.tile(np.array([[1.0], [0.0]]), (400, 1, 1))
+    exists, answers = np.ones((400, 2), bool), np.array([0, 0, 0, 1] * 100)
+    prior = np.array([3.0])
+    fits = [fit_conditional_logit(signals[:n], exists[:n], answers[:n], prior_J=prior)[0] for n in (0, 4, 400)]
+    assert fits[0] == 3
+    assert fits[0] > fits[1] > fits[2]
+    assert fits[2] == pytest.approx(np.log(3), abs=0.1)

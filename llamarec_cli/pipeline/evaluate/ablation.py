@@ -23,7 +23,7 @@ from llamarec_cli.data.splits import Split, held_out
 from llamarec_cli.evaluation.metrics import Ranks, all_metrics, ndcg_at, ndcg_per_user, ranks_of_answers
 from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
 from llamarec_cli.pipeline.both_stages import load_both_stages
-from llamarec_cli.ranking.fusion import EVERYTHING, PLAIN, RETRIEVER, SIGNALS, THRESHOLD_ERRORS, FusionGroups, Places
+from llamarec_cli.ranking.fusion import EVERYTHING, PLAIN, RETRIEVER, SIGNALS, FusionGroups, Places
 from llamarec_cli.ranking.signals import Array
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
@@ -40,6 +40,9 @@ class AblationRow:
         validation: NDCG@10 over validation users, cross-validated.
         validation_gain: Gain of `validation` over the retriever's order.
         validation_error: Standard error of `validation_gain`.
+        likelihood_gain: Gain in log-likelihood of validation users' true items over the retriever, in nats a user;
+            None for a group that may not rank.
+        likelihood_error: Standard error of `likelihood_gain`.
         test: NDCG@10 over test users.
         gain: Gain of `test` over the retriever's order, with its interval.
     """
@@ -48,13 +51,10 @@ class AblationRow:
     validation: float
     validation_gain: float
     validation_error: float
+    likelihood_gain: float | None
+    likelihood_error: float | None
     test: float
     gain: Difference
-
-    @property
-    def threshold(self) -> float:
-        """What `validation_gain` must exceed for the group to rank."""
-        return THRESHOLD_ERRORS * self.validation_error
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class Ablation:
     Attributes:
         rows: One for each group, the retriever first.
         chosen: Group that ranks.
+        reason: Why, in words.
         contribution: Gain of all signals over those that need no language model, in either stage; None if no signal
             needs a language model, or all of them do.
         second_stage: Gain of all signals over those available without the language model reading candidates; None if
@@ -72,6 +73,7 @@ class Ablation:
 
     rows: list[AblationRow]
     chosen: str
+    reason: str
     contribution: Difference | None
     second_stage: Difference | None
 
@@ -95,6 +97,8 @@ def ablate(groups: FusionGroups, ranks: Mapping[str, Ranks]) -> Ablation | None:
             one.ndcg,
             one.gain,
             one.error,
+            one.likelihood_gain,
+            one.likelihood_error,
             ndcg_at(ranks[name], 10),
             paired_bootstrap(gains[name], gains[RETRIEVER]),
         )
@@ -104,7 +108,7 @@ def ablate(groups: FusionGroups, ranks: Mapping[str, Ranks]) -> Ablation | None:
     plain = next((name for name in (PLAIN, SIGNALS) if name in gains and name != whole), None)
     contribution = paired_bootstrap(gains[whole], gains[plain]) if whole and plain else None
     second_stage = paired_bootstrap(gains[EVERYTHING], gains[SIGNALS]) if EVERYTHING in gains else None
-    return Ablation(rows, groups.chosen, contribution, second_stage)
+    return Ablation(rows, groups.chosen, groups.reason, contribution, second_stage)
 
 
 def ranks_by_group(context: Context, ranker: Artefact, data: PreparedData) -> dict[str, Ranks]:

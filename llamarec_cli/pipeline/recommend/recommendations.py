@@ -156,6 +156,9 @@ def ranking_sentence(ranked_by: Sequence[str], first_stage: Retriever, base: str
     if first_stage.parts and list(ranked_by) == [Signal.RETRIEVER]:
         # The ensemble's own order blends its retrievers and item counts.
         ranked_by = [*first_stage.parts, Signal.TOGETHER, Signal.FOLLOWING]
+    if first_stage.parts and len(ranked_by) > 1:
+        # Beside its members, a blend's own score need not be named.
+        ranked_by = [signal for signal in ranked_by if signal != Signal.RETRIEVER]
     phrases = [words.get(signal, f"{base}, which reads history and candidates ({signal})") for signal in ranked_by]
     *others, last = phrases
     return f"Ranked by {', '.join(others)}{' and ' if others else ''}{last}."

@@ -16,8 +16,10 @@ from llamarec_cli.store.registry import Artefact
 
 
 def groups(*names: str, chosen: str = RETRIEVER) -> FusionGroups:
-    fitted = {name: FittedFusion(Fusion({}), ndcg=0.5, gain=0.05, error=0.02) for name in names}
-    return FusionGroups(fitted, chosen, users=100, model=None, k=20)
+    fitted = {
+        name: FittedFusion(Fusion({}), 0.5, 0.05, 0.02, likelihood_gain=0.1, likelihood_error=0.03) for name in names
+    }
+    return FusionGroups(fitted, chosen, users=100, model=None, k=20, reason="it is best")
 
 
 def test_gains_are_over_the_retriever() -> None:
@@ -29,7 +31,8 @@ def test_gains_are_over_the_retriever() -> None:
     assert retriever.gain.mean == 0
     assert signals.test == pytest.approx((1 + 1 / 2) / 2)
     assert signals.gain.mean == pytest.approx((1 - 1 / math.log2(3)) / 2)
-    assert signals.threshold == pytest.approx(2.4 * 0.02)
+    assert (signals.likelihood_gain, signals.likelihood_error) == (0.1, 0.03)
+    assert found.reason == "it is best"
 
 
 @pytest.mark.parametrize(
