@@ -11,7 +11,8 @@ from generated.world import CONFIG, World
 # Keys that say how long a training takes are left as they are.
 _KEYS = {
     "training": (
-        "seed", "learning_rate", "weight_decay", "batch_size", "validate_every", "patience", "gradient_clip", "averaging",
+        "seed", "learning_rate", "weight_decay", "batch_size", "validate_every", "patience", "gradient_clip",
+        "averaging",
     ),
     "lrurec": ("width", "blocks", "dropout", "max_length", "r_min", "r_max"),
     "ranker": ("seed", "learning_rate", "loss", "negatives", "validation_users"),
