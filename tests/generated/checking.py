@@ -11,8 +11,8 @@ import shlex
 import signal
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def _told(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def run(case: Case, world: World) -> Result:
+def run(case: Case, world: World, during: AbstractContextManager[Any]) -> Result:
     """Run a command line in this process, with its world as the working folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LLAMAREC_HOME", str(world.home))
@@ -87,7 +87,7 @@ def run(case: Case, world: World) -> Result:
             patch.setenv(name, value)
         patch.chdir(world.folder)
         patch.setattr("sys.argv", ["llamarec", *case.arguments])
-        with guarded():
+        with guarded(), during:
             return CliRunner().invoke(app, case.arguments, input=case.stdin)
 
 
@@ -108,11 +108,11 @@ def guarded() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def checked(case: Case, world: World) -> list[str]:
-    """Run a case and return all that is wrong with what it did."""
+def checked(case: Case, world: World, during: AbstractContextManager[Any] | None = None) -> list[str]:
+    """Run a case, inside of a context if one is given, and return all that is wrong with what it did."""
     before, most = snapshot(world.folder), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
-        result = run(case, world)
+        result = run(case, world, during or nullcontext())
     except Hang:
         return [f"hang: more than {SECONDS} seconds of the processor, or {SECONDS_WAITED} in all"]
     grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most)
@@ -191,6 +191,3 @@ def wrong_files(case: Case, world: World, before: dict[str, str], stderr: str) -
             yield f"left over: {path}"
         if path.endswith((".partial", ".part", ".lock")) and "--resume" not in stderr:
             yield f"left over, without a word: {path}"
-
-
-Maker = Callable[..., Case]

@@ -102,7 +102,7 @@ def made_world(folder: Path, base: Path) -> World:
     _run(world, "train", "retriever", "--dataset", "shop", "--config", "c.toml")
     ranker = ["--retriever", "shop/lrurec", "--strategy", "signals", "--base", str(base), "--name", "shop/signals"]
     _run(world, "train", "ranker", "--dataset", "shop", *ranker)
-    _run(world, "evaluate", "--dataset", "shop")
+    _run(world, "evaluate", "--dataset", "shop", "--ranker", "shop/signals")
     _run(world, "store", "export", "shop/signals", "shop.tar.zst")
     _run(
         world,
