@@ -94,7 +94,7 @@ def _spoilt(random: Random, header: list[str], rows: list[list[str]]) -> tuple[l
     for _ in range(random.choice([1, 1, 2, 4])):
         match random.randrange(9):
             case 0 | 1:
-                for row in random.sample(rows, random.choice([1, 3, len(rows)])):
+                for row in random.sample(rows, min(len(rows), random.choice([1, 3, len(rows)]))):
                     if row:
                         row[random.randrange(len(row))] = random.choice(_CELLS)
             case 2:
