@@ -34,7 +34,7 @@ def _ranker(random: Random) -> list[str]:
 
 def _content(random: Random) -> tuple[bytes, str]:
     value = history(random)
-    match random.randrange(4):
+    match random.choices(range(4), [7, 2, 3, 1])[0]:
         case 0:
             return mutations.json_text(value), "entries"
         case 1:
@@ -46,23 +46,28 @@ def _content(random: Random) -> tuple[bytes, str]:
 
 
 def history(random: Random) -> Any:
-    entries = [_entry(random) for _ in range(random.choice([0, 1, 3, 8, 300]))]
-    return random.choice(
-        [entries, entries, {"history": entries}, {"user": mutations.scalar(random), "history": entries}]
-    )
+    odd = random.random() < 0.15
+    entries = [_odd(random) if odd and random.random() < 0.2 else _entry(random) for _ in range(_length(random))]
+    user = mutations.scalar(random)
+    return random.choice([entries, entries, entries, {"history": entries}, {"user": user, "history": entries}])
+
+
+def _length(random: Random) -> int:
+    return random.choices([0, 1, 3, 8, 300], [1, 6, 6, 6, 1])[0]
 
 
 def _entry(random: Random) -> Any:
+    """What can be an entry, known or not."""
     item = random.randrange(ITEMS + 2)
-    good = [
-        f"i{item}",
-        f"Film {item:02d}, The ({1950 + item})",
-        f"film {item}",
-        {"id": f"i{item}"},
-        {"title": f"Film {item}"},
-    ]
-    odd = [mutations.anything(random), {"id": mutations.scalar(random)}, {"title": mutations.scalar(random)}, item]
-    return random.choice(good if random.random() < 0.7 else odd)
+    title = f"Film {item:02d}, The ({1950 + item})"
+    word = random.choice(mutations.WORDS)
+    known = [f"i{item}", title, title.upper(), f"film {item:02d}", f" i{item} ", {"id": f"i{item}"}, {"title": title}]
+    return random.choice([*known, *known, item, float(item), 10**15, word, {"id": word}, {"title": word}, title + word])
+
+
+def _odd(random: Random) -> Any:
+    scalar = mutations.scalar(random)
+    return random.choice([mutations.anything(random), {"id": scalar}, {"title": scalar}, {"id": "i1", "title": "x"}])
 
 
 def file_of_users(random: Random, world: World) -> Case:
@@ -71,7 +76,7 @@ def file_of_users(random: Random, world: World) -> Case:
     output = random.choice(["out.jsonl", "out.csv", "out.parquet", "-"])
     changes: tuple[str, ...] = ()
     options = [*_ranker(random), *random.choice([[], ["--json"], ["--resume"], ["--replace"], ["--top", "2"]])]
-    match random.randrange(8):
+    match random.randrange(12):
         case 0:
             output = places.another_name(world / "out.jsonl", random)
             changes = ("out.jsonl",) if "--replace" in options else ()
@@ -109,7 +114,7 @@ def _written_source(random: Random, world: World) -> str:
         path.write_bytes(b"\n".join(_record(random) for _ in range(random.randrange(8))) + b"\n")
     else:
         path.write_bytes(_csv(random))
-    if random.random() < 0.5:
+    if random.random() < 0.25:
         path.write_bytes(mutations.mutated(path.read_bytes(), random))
     return path.name
 
@@ -130,7 +135,19 @@ def _csv(random: Random) -> bytes:
     rows = []
     for _ in range(random.randrange(8)):
         quoted = json.dumps(history(random)).replace('"', '""')
-        rows.append(random.choice([f'u,"{quoted}"', f'"{quoted}",u', quoted, f'"{quoted}"', f'u,"{quoted}",x', ""]))
+        rows.append(
+            random.choice(
+                [
+                    f'u,"{quoted}"',
+                    f'u,"{quoted}"',
+                    f'{random.choice(mutations.WORDS)},"{quoted}"',
+                    quoted,
+                    f'"{quoted}"',
+                    f'u,"{quoted}",x',
+                    "",
+                ]
+            )
+        )
     return "\n".join([header, *rows, ""]).encode("utf-8", "surrogatepass")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import zstandard
 from generated import mutations, places
 from generated.checking import Case
 from generated.world import World
@@ -193,5 +194,11 @@ def damaged_archive(random: Random, world: World) -> Case:
     if random.random() < 0.7:
         shutil.rmtree(world.home)
     path = world / "shop.tar.zst"
-    path.write_bytes(mutations.mutated(path.read_bytes(), random))
+    content = path.read_bytes()
+    if random.random() < 0.7:
+        unpacked = zstandard.ZstdDecompressor().decompressobj().decompress(content)
+        content = zstandard.ZstdCompressor(write_checksum=True).compress(mutations.mutated(unpacked, random))
+    else:
+        content = mutations.mutated(content, random)
+    path.write_bytes(content)
     return Case(["store", "import", path.name, *random.choice([[], ["--json"]])], told="archive")

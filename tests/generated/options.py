@@ -94,13 +94,13 @@ def _laid_over(arguments: list[str], parameter: Any, random: Random, world: Worl
         return [*kept[:verbs], value, *kept[verbs:]] if random.random() < 0.8 else kept
     flag = parameter.opts[-1]
     if getattr(parameter, "is_flag", False):
-        return [*arguments, random.choice([flag, flag, f"{flag}=yes", f"--no-{flag[2:]}"])]
+        return [*arguments, random.choice([*[flag] * 8, f"{flag}=yes", f"--no-{flag[2:]}"])]
     value = _value(parameter, random, world)
     if flag in arguments:
         place = arguments.index(flag)
         if random.random() < 0.9:
             arguments = arguments[:place] + arguments[place + 2 :]
-    return [*arguments, random.choice([f"{flag}={value}", f"{flag}={value}", flag])]
+    return [*arguments, random.choice([*[f"{flag}={value}"] * 9, flag])]
 
 
 def _value(parameter: Any, random: Random, world: World) -> str:
