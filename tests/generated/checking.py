@@ -25,7 +25,7 @@ from llamarec_cli.cli.app import app
 
 # Of the processor; what waits for something else is given longer, since others may be at work.
 SECONDS, SECONDS_WAITED = 10, 60
-MOST_GROWTH = 700 << 20
+MOST_GROWTH, ADDRESSES = 700 << 20, 4 << 30
 LONGEST_SENTENCE = 1500
 EXIT_CODES = {0, 1, 2, 130}
 # What the program keeps for itself in a home, and may change.
@@ -87,7 +87,7 @@ def run(case: Case, world: World, during: AbstractContextManager[Any]) -> Result
             patch.setenv(name, value)
         patch.chdir(world.folder)
         patch.setattr("sys.argv", ["llamarec", *case.arguments])
-        with guarded(), during:
+        with guarded(), bounded(), during:
             return CliRunner().invoke(app, case.arguments, input=case.stdin)
 
 
@@ -106,6 +106,18 @@ def guarded() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """Let whatever takes all memory there is fail, and not the machine."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + ADDRESSES, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def checked(case: Case, world: World, during: AbstractContextManager[Any] | None = None) -> list[str]:

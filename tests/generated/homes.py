@@ -16,7 +16,7 @@ from generated.checking import Case
 from generated.world import World
 
 _FOLDERS = ("artefacts", "staging", "locks", "work", "downloads", "digests", "lists", ".llamarec-home")
-_STATE = "work/shop--lrurec.safetensors"
+_STATE, _DIGESTS = "work/shop--lrurec.safetensors", "digests/files.json"
 # Names that the program gives to what it makes, and some that are close to them.
 _FOREIGN = (
     "staging/mine.txt", "staging/abcdef012345/mine.txt", "staging/ABCDEF012345.lock",
@@ -44,6 +44,7 @@ _COMMANDS = (
     ("evaluate --dataset shop --ranker shop/signals --json",),
     ("train retriever --dataset shop --config c.toml --replace", "home/artefacts/shop--lrurec", "home/work"),
     ("train retriever --dataset shop --model popularity --replace", "home/artefacts/shop--popularity", "home/work"),
+    ("train ranker --dataset shop --retriever shop/lrurec --strategy signals --base BASE --name shop/new",),
     ("prepare shop --interactions log.csv --min-count 1 --replace", "home/artefacts/shop"),
     ("prepare other --interactions log.csv --items items.csv",),
 )
@@ -52,21 +53,23 @@ _COMMANDS = (
 def damaged_home(random: Random, world: World) -> Case:
     """Any command on a home in which something is not as it was left."""
     told, environment = random.choices(_DAMAGES, _WEIGHTS)[0](random, world)
-    arguments, changes = _command(random)
+    arguments, changes = _command(random, world)
     return Case(arguments, environment=environment, changes=changes, told=told)
 
 
-def _command(random: Random) -> tuple[list[str], tuple[str, ...]]:
+def _command(random: Random, world: World) -> tuple[list[str], tuple[str, ...]]:
     line, *changes = random.choice(_COMMANDS)
     name = random.choice(["shop", "shop/lrurec", "shop/popularity", "shop/signals"])
     line = line.replace("NAME", name).replace("RECOMMEND", "recommend --dataset shop --ranker shop/signals")
+    line = line.replace("BASE", str(world.base))
     return line.split(), tuple(one.replace("PLACE", f"home/artefacts/{name.replace('/', '--')}") for one in changes)
 
 
 def something_else(random: Random, world: World) -> tuple[str, dict[str, str]]:
     """A folder or file of the home is a pipe, a device, a link, or the other."""
     inside = sorted(path for path in world.home.rglob("*") if path.is_file())
-    path = world.home / random.choice(_FOLDERS) if random.random() < 0.5 else random.choice(inside)
+    kept = [world.home / name for name in (*_FOLDERS, _STATE, _DIGESTS)]
+    path = random.choice(kept) if random.random() < 0.6 else random.choice(inside)
     told = f"{path.relative_to(world.home)} is {places.replace(path, random)}"
     return told, {}
 
@@ -162,7 +165,7 @@ def left_behind(random: Random, world: World) -> tuple[str, dict[str, str]]:
     state.write_bytes(random.choice([mutations.mutated(weights, random), weights, b""]))
     if random.random() < 0.2:
         places.replace(state, random)
-    for kept in ("digests/files.json", *(f"lists/{path.name}" for path in sorted((world.home / "lists").glob("*")))):
+    for kept in (_DIGESTS, *(f"lists/{path.name}" for path in sorted((world.home / "lists").glob("*")))):
         path = world.home / kept
         if path.is_file() and random.random() < 0.5:
             value = json.loads(path.read_bytes())

@@ -39,14 +39,14 @@ _MAKERS: dict[Callable[[Random, World], Case], int] = {
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, tiny_base_folder: Path) -> Iterator[World]:
     with surroundings(tmp_path_factory.mktemp("surroundings")):
-        yield made_world(tmp_path_factory.mktemp("world") / "template", tiny_base_folder)
+        yield made_world(tmp_path_factory.mktemp("world"), tiny_base_folder)
 
 
 @pytest.mark.parametrize("number", range(CASES))
 def test_case(number: int, world: World) -> None:
     random = Random(f"{SEED}/{number}")
     maker = random.choices(list(_MAKERS), list(_MAKERS.values()))[0]
-    own = world.copied(world.folder.parent / str(number))
+    own = world.copied()
     try:
         case = maker(random, own)
         wrong = checked(case, own)

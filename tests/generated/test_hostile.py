@@ -29,7 +29,7 @@ _MAKERS: tuple[Callable[[Random, World, Path], list[Case]], ...] = (model_folder
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, tiny_base_folder: Path) -> Iterator[World]:
     with surroundings(tmp_path_factory.mktemp("surroundings")):
-        yield made_world(tmp_path_factory.mktemp("hostile") / "template", tiny_base_folder)
+        yield made_world(tmp_path_factory.mktemp("hostile"), tiny_base_folder)
 
 
 @pytest.mark.parametrize("number", range(HOSTILE))

@@ -72,7 +72,7 @@ _COMMANDS = {
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, tiny_base_folder: Path) -> Iterator[World]:
     with surroundings(tmp_path_factory.mktemp("surroundings")):
-        yield made_world(tmp_path_factory.mktemp("kills") / "template", tiny_base_folder)
+        yield made_world(tmp_path_factory.mktemp("kills"), tiny_base_folder)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
 @pytest.mark.parametrize("name", _COMMANDS)
 def test_killed(name: str, world: World, warm: Warm) -> None:
     command = _COMMANDS[name]
-    whole = _begun(world, command, f"{name}, whole")
+    whole = _begun(world, command)
     ended = warm.run(whole.folder, *command.line.split())
     assert (ended.code, ended.steps > 0) == (0, True), ended.stderr
     wanted = _results(whole)
@@ -94,15 +94,15 @@ def test_killed(name: str, world: World, warm: Warm) -> None:
     steps = Random(SEED).sample(range(ended.steps), min(share, ended.steps))
     wrong = []
     for step in sorted(steps):
-        own = _begun(world, command, f"{name}, {step}")
+        own = _begun(world, command)
         wrong += [f"step {step} of {ended.steps}: {one}" for one in _killed(command, own, warm, step, wanted)]
         shutil.rmtree(own.folder)
     if wrong:
         pytest.fail(f"llamarec {command.line}, seed {SEED}\n  " + "\n  ".join(wrong), pytrace=False)
 
 
-def _begun(world: World, command: Killed, name: str) -> World:
-    own = world.copied(world.folder.parent / name)
+def _begun(world: World, command: Killed) -> World:
+    own = world.copied()
     command.begin(own)
     return own
 

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from llamarec_cli.cli.app import app
 
 ITEMS, USERS, LENGTH = 20, 14, 8
+_PLACE = "world"
 CONFIG = """[lrurec]
 width = 8
 blocks = 1
@@ -50,8 +51,9 @@ class World:
     def __truediv__(self, name: str) -> Path:
         return self.folder / name
 
-    def copied(self, folder: Path) -> World:
-        """Return a world of one's own."""
+    def copied(self, folder: Path | None = None) -> World:
+        """Return a world of one's own; by default where this one was made, which notes in its home tell."""
+        folder = folder or self.folder.parent / _PLACE
         shutil.copytree(self.folder, folder, symlinks=True)
         return World(folder, self.base)
 
@@ -92,10 +94,10 @@ def write_inputs(folder: Path) -> None:
 
 
 def made_world(folder: Path, base: Path) -> World:
-    """Make the world with the program's own commands."""
-    folder.mkdir(parents=True)
-    world = World(folder, base)
-    write_inputs(folder)
+    """Make the world with the program's own commands, and move it aside to be copied."""
+    world = World(folder / _PLACE, base)
+    world.folder.mkdir(parents=True)
+    write_inputs(world.folder)
     prepare = ["--interactions", "log.csv", "--items", "items.csv", "--min-count", "2"]
     _run(world, "prepare", "shop", *prepare)
     _run(world, "train", "retriever", "--dataset", "shop", "--model", "popularity")
@@ -116,7 +118,7 @@ def made_world(folder: Path, base: Path) -> World:
         "--output",
         "done.jsonl",
     )
-    return world
+    return World(world.folder.rename(folder / "template"), base)
 
 
 def _run(world: World, *arguments: str) -> None:
