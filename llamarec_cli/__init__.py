@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llamarec_cli.errors import LlamaRecError
+
 __version__ = "0.1.0"
-__all__ = ["LlamaRec", "__version__"]
+__all__ = ["LlamaRec", "LlamaRecError", "__version__"]
 
 if TYPE_CHECKING:
     from llamarec_cli.api import LlamaRec
 
 
 def __getattr__(name: str) -> Any:
-    """Import `LlamaRec` when it is first asked for: the command line's help must not pay for torch."""
+    """Import `LlamaRec` on first access, so that importing the package does not import torch."""
     if name == "LlamaRec":
         from llamarec_cli.api import LlamaRec
 

@@ -1,6 +1,7 @@
-"""Configuration: dataclasses from defaults, a TOML file, variables and flags, in rising order of precedence.
+"""Configuration from defaults, a TOML file, environment variables and flags, in rising order of precedence.
 
-The dataclasses themselves stand beside the model they configure; their fields are the keys of the file.
+Each table of the file configures one dataclass, whose fields are the keys. The dataclasses are defined beside the
+models they configure.
 """
 
 from __future__ import annotations
@@ -14,29 +15,34 @@ from typing import Any, TypeVar
 
 from llamarec_cli.errors import LlamaRecError, UsageError, nearest
 from llamarec_cli.numbers import problem_with
+from llamarec_cli.retrieval.registry import RETRIEVERS
 from llamarec_cli.small_files import read_small
 
 Config = TypeVar("Config")
 
 
-# The tables a configuration file may hold: one for each dataclass.
-TABLES = ("lrurec", "sasrec", "bert4rec", "narm", "textrec", "popularity", "ensemble", "training", "ranker")
+_TOML_HINT = "Write tables and keys, such as [training] and epochs = 100."
+
+
+def table_names() -> tuple[str, ...]:
+    """Return the tables that a configuration file may have: one for each retriever, `training` and `ranker`."""
+    return (*RETRIEVERS, "training", "ranker")
 
 
 @dataclass
 class Settings:
-    """What the user set, by table and key, and by which means.
+    """The user's settings and where each of them comes from.
 
     Attributes:
-        tables: Values; a table in which nothing is set is empty.
-        sources: For each `table.key` that is set: the file, the variable or `flag`.
+        tables: Value of each setting by table and key; a table without settings is empty.
+        sources: Source of each setting by `table.key`: path of the file, name of the variable, or `flag`.
     """
 
     tables: dict[str, dict[str, Any]]
     sources: dict[str, str]
 
     def give(self, table: str, **flags: Any) -> None:
-        """Lay flags over a table; those that are None were not given."""
+        """Override settings of a table by flags; None means that the flag was not given."""
         for key, value in flags.items():
             if value is not None:
                 self.tables[table][key] = value
@@ -44,22 +50,23 @@ class Settings:
 
 
 def read_settings(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read a TOML configuration file, and over it the variables `LLAMAREC_TABLE_KEY`.
+    """Read a TOML configuration file and the environment variables `LLAMAREC_TABLE_KEY`, which override it.
 
     Args:
         path: The file, or None for no file.
-        environment: Variables, such as `LLAMAREC_TRAINING_SEED=7`; values are written as in the file.
+        environment: Variables such as `LLAMAREC_TRAINING_SEED=7`; values are written as in the file.
 
     Raises:
         LlamaRecError: The file is missing, unreadable or not TOML.
-        UsageError: It holds something else than the known tables.
+        UsageError: The file has unknown tables, or values outside tables.
     """
-    settings = Settings({table: {} for table in TABLES}, {})
+    tables = table_names()
+    settings = Settings({table: {} for table in tables}, {})
     for table, values in (_read_file(path) if path else {}).items():
         settings.tables[table] |= values
         settings.sources |= dict.fromkeys((f"{table}.{key}" for key in values), str(path))
     for variable, text in sorted(environment.items()):
-        for table in TABLES:
+        for table in tables:
             prefix = f"LLAMAREC_{table.upper()}_"
             if variable.startswith(prefix):
                 key = variable.removeprefix(prefix).lower()
@@ -69,52 +76,45 @@ def read_settings(path: Path | None, environment: Mapping[str, str] = os.environ
 
 
 def _parsed(text: str) -> Any:
-    """Return the value of a variable: what TOML makes of it, else the text itself."""
+    """Parse the value of a variable as TOML; what is not TOML is text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):  # no TOML, a number of thousands of digits, or lists in lists in lists
+    except (ValueError, RecursionError):  # not TOML, a number of thousands of digits, or lists nested too deeply
         return text
 
 
 def _read_file(path: Path) -> dict[str, dict[str, Any]]:
-    tables: dict[str, dict[str, Any]] = {}
     try:
         document = tomllib.loads(read_small(path).decode("utf-8-sig"))
     except OSError as error:
         raise LlamaRecError(
-            f"The configuration file {path} cannot be read ({error.strerror}).", "Check --config."
+            f"The configuration file {path} cannot be read ({error.strerror}).", "Check `config`."
         ) from error
     except RecursionError as error:
-        raise LlamaRecError(
-            f"The configuration file {path} holds lists in lists without end.",
-            "Write tables and keys, such as [training] and epochs = 100.",
-        ) from error
-    except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
-        raise LlamaRecError(
-            f"The configuration file {path} is not TOML: {error}.",
-            "Write tables and keys, such as [training] and epochs = 100.",
-        ) from error
+        raise LlamaRecError(f"The configuration file {path} nests lists too deeply.", _TOML_HINT) from error
+    except ValueError as error:  # not TOML, not UTF-8, or a number of thousands of digits
+        raise LlamaRecError(f"The configuration file {path} is not TOML: {error}.", _TOML_HINT) from error
+    known = table_names()
     for name, table in document.items():
-        if name not in TABLES:
+        if name not in known:
             raise UsageError(
-                f"{path} holds {name}, which is no table of a configuration: {nearest(name, TABLES)}",
-                f"The tables are {', '.join(f'[{table}]' for table in TABLES)}.",
+                f"{path} has an unknown table {name}: {nearest(name, known)}",
+                f"The tables are {', '.join(f'[{one}]' for one in known)}.",
             )
         if not isinstance(table, dict):
             raise UsageError(f"In {path}, {name} must be a table.", f"Write [{name}] on a line, its keys below it.")
-        tables[name] = table
-    return tables
+    return document
 
 
 def resolve_config(defaults: Config, overrides: Mapping[str, Any]) -> Config:
-    """Lay overrides over a dataclass instance.
+    """Return a copy of a dataclass instance with some fields replaced.
 
     Args:
-        defaults: A dataclass instance that holds the defaults.
-        overrides: Field name to value.
+        defaults: The instance.
+        overrides: New values by field name.
 
     Raises:
-        UsageError: A key is no field of the dataclass, or a value has the wrong type or range.
+        UsageError: A key is not a field of the dataclass, or a value has the wrong type or range.
     """
     known = {field.name: getattr(defaults, field.name) for field in fields(defaults)}  # type: ignore[arg-type]
     given: dict[str, Any] = {}
@@ -125,7 +125,7 @@ def resolve_config(defaults: Config, overrides: Mapping[str, Any]) -> Config:
     try:
         return replace(defaults, **given)  # type: ignore[type-var]
     except ValueError as error:
-        raise UsageError(f"The configuration does not fit: {error}.", "Change it in --config or by a flag.") from error
+        raise UsageError(f"The configuration is invalid: {error}.", "Change the `config` file or the flag.") from error
 
 
 def _hint(known: Mapping[str, Any]) -> str:
@@ -133,7 +133,7 @@ def _hint(known: Mapping[str, Any]) -> str:
 
 
 def _checked(key: str, value: Any, default: Any) -> Any:
-    """Return `value` in the type of the field's default, or raise."""
+    """Return `value` converted to the type of the field's default, or raise."""
     if problem := problem_with(value):
         raise UsageError(f"{key} {problem}.", f"Its default is {default!r}.")
     if type(value) is type(default):

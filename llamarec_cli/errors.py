@@ -1,9 +1,9 @@
-"""The errors a user can cause, each one sentence and one hint.
+"""Errors that a user can cause: one sentence and one hint each.
 
-Every other exception is our bug and keeps its traceback: `cli/app.py` catches this one family and nothing else.
+Any other exception is a bug and keeps its traceback: `cli/app.py` catches this family and nothing else.
 
-A sentence names an argument as Python does, in backticks: `top`. The command line alone writes it as its option. A hint
-that is a command is made by `command`.
+A sentence names an argument as Python does, in backticks: `top`. The command line writes it as an option. A hint that
+is a command is built by `command`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-# Characters of something that was given, in a sentence about it.
+# Longest sentence and longest hint, in characters: what was given, and what libraries say of it, may have any length.
+_MOST_SAID = 1000
+# Longest input, in characters, that a sentence quotes in full.
 _MOST_SHOWN = 80
 
 
 class LlamaRecError(Exception):
-    """Something that could not be done, said so that the user can act on it.
+    """A failure that the user can act on.
 
     Args:
         sentence: What went wrong, naming the thing; one sentence.
@@ -27,13 +29,19 @@ class LlamaRecError(Exception):
     exit_code = 1
 
     def __init__(self, sentence: str, hint: str | None = None) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
-        self.hint = hint
+        super().__init__(_shortened(sentence))
+        self.sentence = _shortened(sentence)
+        self.hint = None if hint is None else _shortened(hint)
+
+
+def _shortened(text: str) -> str:
+    """Return a text without its middle if it is too long."""
+    half = _MOST_SAID // 2
+    return text if len(text) <= _MOST_SAID else f"{text[:half]} ... {text[-half:]}"
 
 
 class HistoryError(LlamaRecError):
-    """One user's history cannot be used; that of the next user may."""
+    """One user's history cannot be used; other users are unaffected."""
 
 
 class UsageError(LlamaRecError):
@@ -43,41 +51,49 @@ class UsageError(LlamaRecError):
 
 
 class UnknownNameError(UsageError):
-    """A value that must be one of a few names, and is none of them. Tells the nearest, and all.
+    """A value is none of the names allowed; the sentence suggests the nearest, the hint lists all.
 
     Args:
-        name: What was given.
-        kind: What it should be one of, such as `preset`.
-        known: Every name that would have been right.
+        name: The value given.
+        kind: What the value names, such as `preset`.
+        known: All names allowed.
     """
 
     def __init__(self, name: str, kind: str, known: Iterable[str]) -> None:
-        names = list(known)
-        close = get_close_matches(name, names, n=1, cutoff=0.6)
-        guess = f": did you mean {close[0]}?" if close else "."
-        super().__init__(f"There is no {kind} called {name}{guess}", f"one of {', '.join(names)}")
+        names = list(dict.fromkeys(known))
+        super().__init__(f"There is no {kind} called {name}{suggestion(name, names)}", f"one of {', '.join(names)}")
 
 
 class HomeError(LlamaRecError):
-    """The store's home cannot be used or is full: trying another source would not help."""
+    """The store's home is unusable or full; retrying with another source would not help."""
 
 
 def shown(given: object) -> str:
-    """Return what was given as it is shown in a sentence: quoted, and cut where it is long."""
+    """Return an input as a sentence shows it: quoted, and truncated if it is long."""
     text = repr(given)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
-def nearest(wrong: str, known: Iterable[str]) -> str:
-    """Return a clause like `did you mean games?`, or the list of known names when nothing is near.
+def suggestion(wrong: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence about an unknown name: `: did you mean games?`, or `.` if no known name is similar.
 
     Args:
-        wrong: What was given.
-        known: Every name that would have been right.
+        wrong: The name given.
+        known: All valid names, which the hint of the same error lists.
     """
-    names = sorted(known)
-    close = get_close_matches(wrong, names, n=1, cutoff=0.6)
-    if close:
+    close = get_close_matches(wrong, list(known), n=1, cutoff=0.6)
+    return f": did you mean {close[0]}?" if close else "."
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """Return a clause such as `did you mean games?`, or the list of known names if none is similar.
+
+    Args:
+        wrong: The name given.
+        known: All valid names; each is listed once.
+    """
+    names = sorted(set(known))
+    if close := get_close_matches(wrong, names, n=1, cutoff=0.6):
         return f"did you mean {close[0]}?"
     return f"known: {', '.join(names)}" if names else "there is none yet"
 
@@ -86,8 +102,8 @@ def command(verb: str, **options: object) -> str:
     """Return the command to type next, for a hint.
 
     Args:
-        verb: As in `train retriever`.
-        options: Value of each option by its Python name; True for a switch; None and False leave the option out.
+        verb: The verb and its arguments, such as `train retriever`.
+        options: Value of each option by its Python name; True sets a switch; None and False leave the option out.
     """
     words = ["llamarec", *verb.split()]
     for name, value in options.items():

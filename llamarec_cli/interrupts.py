@@ -1,4 +1,4 @@
-"""Interrupts (Ctrl-C), from the first line of the program to its last: each is heard, wherever it falls."""
+"""Handling of interrupts (Ctrl-C): none is lost, from the first import to the end of the process."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from typing import Any
 
 EXIT_CODE = 130
-# Until an interrupt that a destructor swallowed is raised again, where it can be caught.
-_SECONDS = 0.05
+# Delay before an interrupt that a destructor swallowed is raised again.
+_RERAISE_SECONDS = 0.05
 
 
 def leave_at_once() -> None:
-    """Let an interrupt end the process at once, without a traceback, while there is nothing to be cleaned up.
+    """Make an interrupt end the process at once, without a traceback; for use while there is nothing to clean up.
 
-    Where a shell has interrupts ignored, as for jobs in the background, they stay so.
+    Interrupts that the shell ignores, as for background jobs, stay ignored.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
@@ -27,12 +27,12 @@ def leave_at_once() -> None:
 
 @contextmanager
 def while_working() -> Iterator[None]:
-    """Let an interrupt raise `KeyboardInterrupt` while the block runs.
+    """Make an interrupt raise `KeyboardInterrupt` while the block runs.
 
-    Python throws away what is raised in a destructor; an interrupt that falls there is raised again behind it, at the
-    latest at the end of the block.
+    Python discards exceptions raised in a destructor. An interrupt that arrives there is raised again shortly after, at
+    the latest at the end of the block.
     """
-    if signal.getsignal(signal.SIGINT) is not _leave:  # a program of somebody else, or interrupts are ignored
+    if signal.getsignal(signal.SIGINT) is not _leave:  # called from another program, or interrupts are ignored
         yield
         return
     swallowed = threading.Event()
@@ -41,7 +41,7 @@ def while_working() -> Iterator[None]:
     def hook(unraisable: Any) -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
             swallowed.set()
-            again = threading.Timer(_SECONDS, _thread.interrupt_main)
+            again = threading.Timer(_RERAISE_SECONDS, _thread.interrupt_main)
             again.daemon = True
             again.start()
         else:

@@ -1,4 +1,4 @@
-"""Files that a user asks for: seen to be possible before the work, and there whole or not at all after it."""
+"""Output files: checked before long work, and written atomically."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.failures import file_failures, shown
+from llamarec_cli.failures import display_path, file_failures
 
-# Behind the name of an output until it is whole.
+# Suffix of an output's name until it is complete.
 PARTIAL = ".partial"
 
 
@@ -19,34 +19,34 @@ def need_output(path: Path, remedy: str, longest: str = PARTIAL) -> None:
 
     Args:
         path: The file.
-        remedy: What to do if not, such as `change --output`.
-        longest: The longest ending that its name gets while it is written.
+        remedy: What to do if not, such as ``change `output` ``.
+        longest: The longest suffix that its name gets while it is written.
 
     Raises:
-        LlamaRecError: There is no such folder, it cannot be written, or something else has that name.
+        LlamaRecError: Its folder is missing or not writable, or the path is not a regular file.
     """
     hint = f"{remedy[0].upper()}{remedy[1:]}."
     with file_failures(path, hint):
         if not path.parent.is_dir():
-            raise LlamaRecError(f"There is no folder {shown(path.parent)}.", f"Make it, or {remedy}.")
+            raise LlamaRecError(f"There is no folder {display_path(path.parent)}.", f"Make it, or {remedy}.")
         if path.is_dir():
-            raise LlamaRecError(f"{shown(path)} is a folder.", hint)
+            raise LlamaRecError(f"{display_path(path)} is a folder.", hint)
         if path.exists() and not path.is_file():
-            raise LlamaRecError(f"{shown(path)} is no plain file.", hint)
+            raise LlamaRecError(f"{display_path(path)} is not a regular file.", hint)
         if not os.access(path.parent, os.W_OK):
-            raise LlamaRecError(f"The folder {shown(path.parent)} cannot be written.", hint)
-        # What the file system says of a name that is too long, or that it cannot write.
+            raise LlamaRecError(f"The folder {display_path(path.parent)} cannot be written.", hint)
+        # Raises for a name that is too long or cannot be encoded.
         with suppress(FileNotFoundError):
             path.with_name(path.name + longest).lstat()
 
 
 @contextmanager
 def written_whole(path: Path, remedy: str) -> Iterator[Path]:
-    """Yield a file to be written, which takes the output's place if the block ends well and is removed if not.
+    """Yield a temporary file that replaces the output if the block succeeds, and is removed if it raises.
 
     Args:
-        path: The output; what is there already is replaced at the end.
-        remedy: What to do if it cannot be written, such as `change --output`.
+        path: The output; an existing file is replaced at the end.
+        remedy: What to do if it cannot be written, such as ``change `output` ``.
 
     Raises:
         LlamaRecError: It cannot be written.

@@ -1,7 +1,8 @@
-"""What a training saves between its validations, so that an interrupted run ends like an uninterrupted one.
+"""Snapshots of a training run, so that a resumed run ends exactly like an uninterrupted one.
 
-Weights and optimiser become one flat dictionary of tensors, for safetensors files; nothing is pickled. No generator is
-saved: the order of examples follows from the seed, and dropout is seeded anew from (seed, step) at each validation.
+Weights and optimiser state become one flat dictionary of tensors, for safetensors files; nothing is pickled. No
+generator state is saved: the order of examples follows from the seed, and dropout is reseeded from (seed, step) at each
+validation.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ Validation = TypeVar("Validation")
 
 @dataclass
 class TrainingState(Generic[Validation]):
-    """Everything that a run needs to go on.
+    """Everything that is needed to resume a training run.
 
     Attributes:
-        tensors: Weights now (`model.*`), at the best validation (`best.*`), and AdamW's moments (`optimiser.*`).
+        tensors: Current weights (`model.*`), weights of the best validation (`best.*`), AdamW's state (`optimiser.*`).
         validations: All validations so far.
-        seconds: Time spent so far.
-        finished: Whether nothing is left to do, however much time there is.
+        seconds: Training time so far.
+        finished: Whether training is complete, whatever time is left.
     """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
@@ -34,7 +35,7 @@ class TrainingState(Generic[Validation]):
     finished: bool = False
 
     def numbers(self) -> dict[str, Any]:
-        """Return what is no tensor, as JSON would take it."""
+        """Return everything but the tensors, ready for JSON."""
         return {
             "validations": [asdict(validation) for validation in self.validations],  # type: ignore[call-overload]
             "seconds": self.seconds,
@@ -45,50 +46,51 @@ class TrainingState(Generic[Validation]):
     def restore(
         cls, validation: type[Validation], tensors: dict[str, Tensor], numbers: dict[str, Any]
     ) -> TrainingState[Validation]:
-        """Undo `numbers`.
+        """Rebuild a state from its saved parts.
 
         Args:
-            validation: The dataclass of one validation.
-            tensors: As they were.
-            numbers: What `numbers` returned.
+            validation: Dataclass of one validation.
+            tensors: The saved tensors.
+            numbers: Return value of `numbers`.
         """
         validations = [validation(**values) for values in numbers["validations"]]
         return cls(tensors, validations, numbers["seconds"], numbers["finished"])
 
     def is_over(self, max_minutes: float | None) -> bool:
-        """Tell whether a limit of time is used up; None is no limit."""
+        """Return whether a time limit is used up; None is no limit."""
         return max_minutes is not None and self.seconds >= 60 * max_minutes
 
 
 def dropout_seed(seed: int, step: int) -> int:
-    """Return the seed of the generator from one validation to the next."""
+    """Return the generator's seed for the steps from `step` to the next validation."""
     return seed * 1_000_003 + step
 
 
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-# What bitsandbytes calls them in its AdamW with 32 bits.
+# Optimiser state of torch's AdamW: step count, first and second moment of the gradient.
+_ADAMW_STATE = ("step", "exp_avg", "exp_avg_sq")
+# Names of the same in bitsandbytes' 32-bit AdamW.
 _BITSANDBYTES = {"step": "step", "exp_avg": "state1", "exp_avg_sq": "state2"}
 
 
 def take_snapshot(parameters: Mapping[str, Tensor], optimiser: Optimizer) -> dict[str, Tensor]:
-    """Copy parameters (`model.NAME`) and AdamW's moments (`optimiser.NAME.KEY`), whoever's AdamW it is."""
+    """Copy parameters (`model.NAME`) and the state of torch's or bitsandbytes' AdamW (`optimiser.NAME.KEY`)."""
     tensors = {f"model.{name}": parameter.detach().clone() for name, parameter in parameters.items()}
-    theirs = _BITSANDBYTES if _is_bitsandbytes(optimiser) else {key: key for key in _MOMENTS}
+    names = _BITSANDBYTES if _is_bitsandbytes(optimiser) else {key: key for key in _ADAMW_STATE}
     for name, parameter in parameters.items():
         state = optimiser.state[parameter]
-        for key in _MOMENTS:
-            # Before the first step there are none.
-            if theirs[key] in state:
-                tensors[f"optimiser.{name}.{key}"] = torch.as_tensor(state[theirs[key]]).detach().clone()
+        for key in _ADAMW_STATE:
+            # Empty before the first step.
+            if names[key] in state:
+                tensors[f"optimiser.{name}.{key}"] = torch.as_tensor(state[names[key]]).detach().clone()
     return tensors
 
 
 @torch.no_grad()
 def restore_snapshot(tensors: Mapping[str, Tensor], parameters: Mapping[str, Tensor], optimiser: Optimizer) -> None:
-    """Undo `take_snapshot`, in place."""
+    """Restore parameters and optimiser state in place from a snapshot."""
     for name, parameter in parameters.items():
         parameter.copy_(tensors[f"model.{name}"])
-        keys = {key: f"optimiser.{name}.{key}" for key in _MOMENTS}
+        keys = {key: f"optimiser.{name}.{key}" for key in _ADAMW_STATE}
         saved = {key: tensors[stored] for key, stored in keys.items() if stored in tensors}
         if not saved:
             optimiser.state[parameter] = {}
@@ -96,7 +98,7 @@ def restore_snapshot(tensors: Mapping[str, Tensor], parameters: Mapping[str, Ten
             _restore_bitsandbytes(saved, parameter, optimiser)
         else:
             optimiser.state[parameter] = {
-                # A fused AdamW wants its step count where the parameter is; the plain one on the CPU.
+                # A fused AdamW keeps its step count on the parameter's device; the default one on the CPU.
                 key: value.to(parameter.device if key != "step" or optimiser.defaults["fused"] else "cpu", copy=True)
                 for key, value in saved.items()
             }
@@ -107,13 +109,13 @@ def _is_bitsandbytes(optimiser: Optimizer) -> bool:
 
 
 def _restore_bitsandbytes(saved: Mapping[str, Tensor], parameter: Tensor, optimiser: Any) -> None:
-    """Fill the moments where bitsandbytes itself puts them, which may be memory that the GPU and the CPU share."""
+    """Copy the state into buffers allocated by bitsandbytes, which may be paged memory that GPU and CPU share."""
     for number, group in enumerate(optimiser.param_groups):
         for place, one in enumerate(group["params"]):
             if one is parameter:
                 optimiser.init_state(group, parameter, number, place)
     if parameter.is_cuda:
-        # Shared memory is filled with zeros by the GPU, in its own time, and by us from the CPU.
+        # The GPU zeroes paged memory asynchronously; wait before the CPU writes to it.
         torch.cuda.synchronize()
     state = optimiser.state[parameter]
     state["step"] = int(saved["step"])

@@ -1,4 +1,4 @@
-"""JSON as the standard has it: no NaN, no Infinity, in what is read and in what is written."""
+"""JSON by the standard: NaN and Infinity are neither read nor written."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def loads(text: str) -> Any:
     """Parse JSON.
 
     Raises:
-        json.JSONDecodeError: It is not JSON.
-        ValueError: It holds NaN, Infinity, or a number or nesting that no use of it needs.
+        json.JSONDecodeError: The text is not JSON.
+        ValueError: It contains NaN or Infinity, or a number or nesting beyond Python's limits.
     """
     try:
         return json.loads(text, parse_constant=_refuse)
@@ -21,7 +21,7 @@ def loads(text: str) -> Any:
 
 
 def dumps(value: Any) -> str:
-    """Write JSON in ASCII; a number that JSON cannot hold is null, what is no JSON at all its text."""
+    """Write JSON in ASCII; NaN and infinities become null, objects that are not JSON become their `str`."""
     try:
         return json.dumps(value, default=str, allow_nan=False)
     except ValueError:
@@ -39,4 +39,4 @@ def _finite(value: Any) -> Any:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")

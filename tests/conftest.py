@@ -18,7 +18,8 @@ from llamarec_cli.artefacts.context import Context
 from llamarec_cli.data.dataset import PreparedData, prepare
 from llamarec_cli.data.readers import read_raw_log
 from llamarec_cli.data.splits import training_sequences
-from llamarec_cli.language_model.base_models import DEFAULT_BASE, load_tokenizer
+from llamarec_cli.language_model.base_models import load_tokenizer
+from llamarec_cli.language_model.catalogue import DEFAULT_BASE
 from llamarec_cli.ranking.examples import TrainingExamples
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Store
@@ -56,7 +57,7 @@ def deprecations_of_what_is_called_are_errors() -> Iterator[None]:
         return log
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("llamarec_cli.language_model.libraries.QUIETED", ())
+        patch.setattr("llamarec_cli.language_model.libraries.SILENCED_WARNINGS", ())
         for name in _LOGGED:
             patch.setattr(logging.Logger, name, strict(name))
         yield

@@ -5,7 +5,7 @@ import pytest
 
 from llamarec_cli.config import read_settings, resolve_config
 from llamarec_cli.errors import LlamaRecError, UsageError
-from llamarec_cli.retrieval.training import TrainingConfig
+from llamarec_cli.retrieval.training_config import TrainingConfig
 
 
 def test_flag_over_variable_over_file_over_default(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_values_that_do_not_fit_are_a_sentence(values: dict[str, object], senten
     ("text", "sentence"),
     [
         ("[training]\nseed = " + "9" * 5000, "is not TOML"),
-        ("[training]\nseed = " + "[" * 5000, "lists in lists|is not TOML"),
+        ("[training]\nseed = " + "[" * 5000, "nests lists too deeply|is not TOML"),
         ("#" * 8_000_001, "larger than 8,000,000 bytes"),
         ("\ufeff[trainings]\n", "did you mean training"),
     ],

@@ -1,4 +1,4 @@
-"""What the README tells people to type is what the program takes."""
+"""Commands, configurations, Python and links in the README are valid."""
 
 import ast
 import re

@@ -1,19 +1,19 @@
-"""What is read as a whole is a file, of a size that fits, and strict JSON goes in and out."""
+"""Small files are read in one piece."""
 
-import json
 import os
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from llamarec_cli import small_files, strict_json
+from llamarec_cli import small_files
 from llamarec_cli.cli.app import app
 from llamarec_cli.config import read_settings
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.small_files import read_note
 
 
-def test_devices_pipes_and_endless_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_pipes_and_large_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path, sentence in ((tmp_path / "pipe", "is a pipe"), (Path("/dev/zero"), "is a device")):
         with pytest.raises(LlamaRecError, match=sentence):
@@ -30,22 +30,22 @@ def test_devices_pipes_and_endless_files_are_refused(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "a = " + "[" * 100_000, f"a = {'1' * 5000}", "a." * 3 + "b = {"])
-def test_a_configuration_of_any_text_is_a_sentence(tmp_path: Path, text: str) -> None:
+def test_a_malformed_configuration_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.toml").write_text(text)
-    with pytest.raises(LlamaRecError, match=r"is not TOML|lists in lists"):
+    with pytest.raises(LlamaRecError, match=r"is not TOML|nests lists too deeply"):
         read_settings(tmp_path / "c.toml", {})
     # In a variable it is text, and the field that it is given to refuses it.
     assert isinstance(read_settings(None, {"LLAMAREC_TRAINING_SEED": text}).tables["training"]["seed"], str)
 
 
-@pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a": -Infinity}', "[" * 100_000, "1" * 5000, "{", ""])
-def test_what_is_no_strict_json_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):
-        strict_json.loads(text)
-
-
-def test_what_json_cannot_hold_is_null() -> None:
-    nan, inf = float("nan"), float("inf")
-    written = strict_json.dumps({"a": [nan, 1.5, inf], "b": {nan: (1, -inf)}, "c": Path("x")})
-    read = json.loads(written, parse_constant=pytest.fail)
-    assert read == {"a": [None, 1.5, None], "b": {"nan": [1, None]}, "c": "x"}
+def test_a_note_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    note = tmp_path / "note.json"
+    assert read_note(note) is None
+    for content in (b"", b"[1]", b"{", b"\xff", b"[" * 100_000):
+        note.write_bytes(content)
+        assert read_note(note) is None
+    note.write_text('{"a": 1}')
+    assert read_note(note) == {"a": 1}
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    assert read_note(tmp_path / "zero") is read_note(tmp_path / "pipe") is None

@@ -1,4 +1,4 @@
-"""A training that is taken up again goes on as it would have, with either library's AdamW."""
+"""Snapshots of torch's and bitsandbytes' AdamW."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def step(tensors: dict[str, Tensor], optimiser: Optimizer, seed: int) -> None:
 @pytest.mark.filterwarnings("ignore:Paged optimizers")
 @pytest.mark.parametrize("kind", [AdamW, PagedAdamW32bit])
 @pytest.mark.parametrize("taken", [0, 2])
-def test_it_goes_on_as_it_would_have(kind: type[Optimizer], taken: int) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(kind: type[Optimizer], taken: int) -> None:
     whole = parameters()
     optimiser = kind(whole.values(), lr=0.1)  # type: ignore[call-arg]
     for seed in range(taken):
@@ -42,7 +42,7 @@ def test_it_goes_on_as_it_would_have(kind: type[Optimizer], taken: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Paged optimizers")
-def test_a_snapshot_of_one_library_is_read_by_the_other() -> None:
+def test_a_snapshot_of_one_library_is_restored_by_the_other() -> None:
     ours = parameters()
     optimiser = PagedAdamW32bit(ours.values(), lr=0.1, weight_decay=0.0)
     step(ours, optimiser, 1)

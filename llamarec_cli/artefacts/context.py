@@ -1,4 +1,4 @@
-"""What every verb is given: the store, and ways to report."""
+"""Execution context of the pipeline: the store, and callbacks that report to the user."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from llamarec_cli.store.registry import Store
 
 
 def _say_nothing(_: str) -> None:
-    """Default of the callbacks."""
+    """Ignore a message."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """Surroundings of a verb.
+    """Store, command line and reporting callbacks of one command.
 
     Attributes:
-        store: Where artefacts are.
+        store: The artefact store.
         command: The command line, for manifests.
-        report: Progress of long work.
-        say: What happens now, such as a step that is taken because its result was missing.
-        warn: What the user should know about the result.
-        auto: Whether missing steps are taken; else they are refused.
-        sources: Where each setting came from that is not a default, by `table.key`.
+        report: Progress callback.
+        say: Informs the user, for example that a missing artefact is being made.
+        warn: Warns the user about the result.
+        auto: Whether missing artefacts are made; if not, a missing artefact is an error.
+        sources: Origin of each setting that is not a default, by `table.key`: a file, a variable or `flag`.
     """
 
     store: Store
@@ -38,11 +38,11 @@ class Context:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def set_by(self, *tables: str) -> dict[str, str]:
-        """Return where the settings of some tables came from, for manifests; what is not in it is a default."""
+        """Return the origins of the settings of some tables, for manifests; settings that are missing are defaults."""
         return {key: source for key, source in self.sources.items() if key.split(".")[0] in tables}
 
     def warn_of_stale(self, name: str) -> None:
-        """Warn of checkpoints that were made from what an artefact was before it was replaced."""
+        """Warn of checkpoints that were made from an earlier version of an artefact."""
         digest = self.store.open(name).manifest.digest
         stale = [
             one.manifest.name
@@ -50,18 +50,28 @@ class Context:
             if one.manifest.kind is not Kind.EVALUATION and one.manifest.parents.get(name, digest) != digest
         ]
         if stale:
-            self.warn(f"Made from another {name}, and to be trained again: {', '.join(stale)}.")
+            names = ", ".join(stale)
+            self.warn(f"These were made from an earlier version of {name} and must be trained again: {names}.")
 
-    def take_step(self, missing: str, step: str) -> None:
-        """Say that a missing step is taken, or refuse.
+    def is_stale(self, name: str) -> bool:
+        """Tell whether a checkpoint was made from an earlier version of something that the store holds now."""
+        parents = self.store.open(name).manifest.parents
+        return any(
+            parent in self.store and self.store.open(parent).manifest.digest != digest
+            for parent, digest in parents.items()
+        )
+
+    def take_step(self, missing: str, step: str, doing: str = "creating") -> None:
+        """Announce that a missing artefact is created now, or raise if that is not allowed.
 
         Args:
-            missing: What is missing, as a name.
-            step: The command that makes it.
+            missing: Name of the missing artefact.
+            step: The command that creates it.
+            doing: What the step does, as a participle.
 
         Raises:
-            LlamaRecError: Missing steps are not to be taken.
+            LlamaRecError: Missing artefacts must not be created (`auto` is False).
         """
         if not self.auto:
             raise LlamaRecError(f"The store holds no {missing}.", step)
-        self.say(f"{missing} is missing: {step}")
+        self.say(f"{missing} is not in the store yet; {doing} it ({step}).")

@@ -1,7 +1,7 @@
-"""Digests of large files, each read whole once; where it has not changed since, its digest is remembered.
+"""Cache of digests of large files, so that an unchanged file is hashed once.
 
-Size, times and place of a file spare a second reading. They never stand for a first one, and a file that was changed so
-shortly before it was read that its times might not tell another change is not remembered.
+A file counts as unchanged if its path, size, inode, mtime and ctime are the same. A file modified so recently that its
+times might not show another change is not cached.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from llamarec_cli.errors import HomeError
+from llamarec_cli.small_files import read_note
 from llamarec_cli.store.manifest import sha256_of
 from llamarec_cli.store.registry import Store
 
-# File systems round times, some to two seconds.
+# File systems round times, by up to two seconds.
 _SETTLED_NS = 3 * 10**9
 
 
 class FileDigests:
-    """Digests by path, kept in the store's home.
+    """Digests by path, cached in the store's home.
 
     Args:
         store: The store.
-        now: Returns the time in nanoseconds since 1970.
+        now: Clock, in nanoseconds since 1970.
 
     Attributes:
-        read: Files that were read by this object.
+        read: Files that this object has hashed.
     """
 
     def __init__(self, store: Store, now: Callable[[], int] = time.time_ns) -> None:
@@ -39,7 +40,7 @@ class FileDigests:
         self.read: list[Path] = []
 
     def sha256(self, path: Path) -> str:
-        """Return the digest of a file's bytes."""
+        """Return the SHA-256 of a file, from the cache if it is unchanged."""
         place, state = str(path.resolve()), _state(path)
         known = self._known.get(place)
         if isinstance(known, dict) and known.get("state") == state and isinstance(known.get("sha256"), str):
@@ -53,15 +54,11 @@ class FileDigests:
         return digest
 
     def _load(self) -> dict[str, Any]:
-        try:
-            known = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return known if isinstance(known, dict) else {}
+        return read_note(self._path) or {}
 
     def _save(self) -> None:
         self._known = {place: known for place, known in self._known.items() if Path(place).is_file()}
-        # What cannot be written down is computed again the next time.
+        # A digest that cannot be saved is computed again next time.
         with suppress(HomeError, OSError), self._store.scratch() as folder:
             written = folder / self._path.name
             written.write_text(json.dumps(self._known, indent=1), encoding="utf-8")
@@ -70,6 +67,6 @@ class FileDigests:
 
 
 def _state(path: Path) -> dict[str, int]:
-    """Return what changes when a file does: by any writing, the last two, whatever its times are set to."""
+    """Return the stat fields that identify a version of a file; ctime changes even if mtime is set back."""
     found = path.stat()
     return {"size": found.st_size, "mtime": found.st_mtime_ns, "ctime": found.st_ctime_ns, "inode": found.st_ino}

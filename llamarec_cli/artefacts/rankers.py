@@ -1,4 +1,4 @@
-"""Rankers in the store: what they are made of, how they are loaded, and how they score users."""
+"""Rankers in the store: saving, loading, and scoring users with them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
 from llamarec_cli.artefacts.base_model import base_slug, check_base_model, need_base_model
@@ -20,11 +19,11 @@ from llamarec_cli.artefacts.retrievers import SplitResult, check_dataset, check_
 from llamarec_cli.artefacts.training_state import TrainingStates
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import HeldOut, Sequences
-from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.language_model.base_models import DEFAULT_BASE, Quantization
-from llamarec_cli.language_model.inference import Precision
+from llamarec_cli.errors import LlamaRecError, command
+from llamarec_cli.language_model.catalogue import DEFAULT_BASE
+from llamarec_cli.names import Precision, Quantization
 from llamarec_cli.progress import Progress
-from llamarec_cli.ranking.examples import MAX_HISTORY, RankingExample
+from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.fusion import FusionGroups, Read
 from llamarec_cli.ranking.scorer import CandidateScorer, score_examples
 from llamarec_cli.ranking.signals import Array, Signal, SignalSource
@@ -32,35 +31,33 @@ from llamarec_cli.retrieval.neighbours import CountsConfig, ItemCounts
 from llamarec_cli.retrieval.scoring import Retriever
 from llamarec_cli.store.manifest import Kind
 from llamarec_cli.store.registry import Artefact
-from llamarec_cli.strategies.registry import PRIORS_FILE, ScorerSpec, open_scorer
+from llamarec_cli.strategies.registry import NO_MODEL, UNTRAINED_STRATEGY, ScorerSpec, open_scorer
 
-# In the place of a strategy, for a ranker whose language model reads no candidates.
-NO_MODEL = "signals"
-# Items of the first stage that are ordered where no language model reads them all.
+# Default number of items retrieved for the fusion.
 DEFAULT_POOL = 50
 
 _COUNTS_FILE = "counts.safetensors"
-# Fewer neighbours than a retriever of counts alone would keep: a ranker is to stay small, and only 20 items are asked.
+# Fewer neighbours than a retriever of counts alone keeps: rankers stay small, and only 20 items are looked up.
 _COUNTS = CountsConfig(neighbours=50)
-# Users between two savings of the language model's scores, some minutes on a CPU.
+# Users between two saves of the language model's scores, some minutes on a CPU.
 _SAVE_EVERY = 100
 
 
 def ranker_name(dataset: str, base: str = DEFAULT_BASE) -> str:
-    """Return the name that a ranker of a data set has unless another is given."""
+    """Return the default name of a ranker of a data set."""
     return f"{dataset}/{base_slug(base)}"
 
 
 @dataclass(frozen=True)
 class TrainedRanker:
-    """A ranker as loaded from the store.
+    """A ranker loaded from the store.
 
     Attributes:
-        source: Computes its signals; the language model is loaded when it is first asked.
-        load_strategy: Loads the language model to be read in another way, instead of the fused score.
-        groups: The fusions fitted, and which of them ranks.
+        source: Computes its signals; the language model is loaded at its first use.
+        load_strategy: Loads the language model with the scorer of another strategy, for ranking without the fusion.
+        groups: The fitted fusions, and which of them ranks.
         retriever: Name of the retriever it was fitted with.
-        artefact: Where it came from.
+        artefact: Its checkpoint.
     """
 
     source: SignalSource
@@ -74,14 +71,14 @@ def load_ranker(context: Context, name: str, data: PreparedData, precision: Prec
     """Load a ranker from the store.
 
     Args:
-        context: Surroundings.
+        context: Store and reporting callbacks.
         name: Name of the ranker.
-        data: The data set it was made for.
-        precision: What its language model computes in; by default NF4 if its adapter was trained beside weights in
-            that form, else what the device is best at.
+        data: Its data set.
+        precision: Data type of its language model; by default NF4 if its adapter was trained with NF4 weights, else the
+            device's default.
 
     Raises:
-        LlamaRecError: It is missing or damaged, or does not belong to this data or retriever.
+        LlamaRecError: It is missing or damaged, or belongs to another version of the data set or the retriever.
     """
     artefact = open_ranker(context, name, data)
     config = artefact.manifest.config
@@ -94,8 +91,7 @@ def load_ranker(context: Context, name: str, data: PreparedData, precision: Prec
         check_base_model(parents, base, name)
         return open_scorer(ScorerSpec(strategy, base.path, artefact.path, data.titles, precision))
 
-    # A ranker of signals alone has trained nothing; asked all the same, its language model is read as it comes.
-    own = "likelihood" if config["strategy"] == NO_MODEL else config["strategy"]
+    own = UNTRAINED_STRATEGY if config["strategy"] == NO_MODEL else config["strategy"]
     counts = ItemCounts(data.item_count, CountsConfig(**config["counts"]))
     fill(counts, artefact, _COUNTS_FILE)
     source = SignalSource(counts, data.titles, lambda: load(own))
@@ -105,21 +101,21 @@ def load_ranker(context: Context, name: str, data: PreparedData, precision: Prec
 
 
 def trained_precision(config: Mapping[str, Any]) -> Precision | None:
-    """Return NF4 for a ranker whose adapter was trained and selected in it; None for what the device is best at."""
+    """Return NF4 for a ranker whose adapter was trained and validated with NF4 weights; else None, the default."""
     return Precision.NF4 if config.get("quantization") == Quantization.NF4 else None
 
 
 def open_ranker(context: Context, name: str, data: PreparedData) -> Artefact:
-    """Find a ranker in the store, and check that it belongs to the data and to the retriever that the store holds.
+    """Open a ranker, and check that it was made from this data set and from the retriever in the store.
 
     Raises:
-        LlamaRecError: It is missing or damaged, was made by an older version, or does not belong to them.
+        LlamaRecError: It is missing or damaged, was made by an older version, or was made from others.
     """
     artefact = context.store.open(name, Kind.RANKER)
     if "pool" not in artefact.manifest.config:
         raise LlamaRecError(
             f"{name} was made by an older version of llamarec.",
-            f"llamarec train ranker --dataset {artefact.manifest.config['dataset']} --name {name} --replace",
+            command("train ranker", dataset=artefact.manifest.config["dataset"], name=name, replace=True),
         )
     check_vocabulary(artefact, data)
     check_dataset(context, artefact)
@@ -127,43 +123,38 @@ def open_ranker(context: Context, name: str, data: PreparedData) -> Artefact:
     return artefact
 
 
-def save_priors(priors: npt.NDArray[np.float64], folder: Path) -> None:
-    """Write the priors of a catalogue's titles into a ranker's folder."""
-    save_arrays({"priors": priors}, folder / PRIORS_FILE)
-
-
 def count_items(sequences: Sequences, item_count: int) -> ItemCounts:
-    """Return the item counts of training sequences, as rankers keep them."""
+    """Return the item counts of training sequences, with the settings of rankers."""
     counts = ItemCounts(item_count, _COUNTS)
     counts.count(sequences)
     return counts
 
 
 def save_counts(counts: ItemCounts, folder: Path) -> dict[str, Any]:
-    """Write item counts into a ranker's folder, and return what the manifest's `counts` must hold."""
+    """Write item counts into a ranker's folder, and return the value of `counts` for the manifest's configuration."""
     save_file(counts.state_dict(), folder / _COUNTS_FILE)
     return asdict(counts.config)
 
 
 def retrieved_examples(cases: HeldOut, result: SplitResult, k: int | None = None) -> list[RankingExample]:
-    """Return, for each user whose item was retrieved, history, candidates in the retriever's order, and the answer.
+    """Return an example for each user whose item was retrieved, with candidates in the retriever's order.
 
     Args:
         cases: Histories and true items.
-        result: What was retrieved.
-        k: Only the first so many candidates count; all by default.
+        result: Retrieved candidates of the same users.
+        k: Number of candidates to keep; all by default.
     """
     examples: list[RankingExample] = []
     for user in result.retrieved if k is None else np.flatnonzero(result.ranks_S <= k):
         candidates = result.candidates.items_SK[user, :k]
         candidates = candidates[candidates > 0]
         answer = int(np.flatnonzero(candidates == cases.targets_S[user])[0])
-        examples.append(RankingExample(cases.histories[int(user)][-MAX_HISTORY:], candidates, answer))
+        examples.append(RankingExample.of(cases.histories[int(user)], candidates, answer))
     return examples
 
 
 def first_stage_signals(model: Retriever) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of a first stage's signals, and which of them come from a language model's reading."""
+    """Return the names of a first stage's signals, and of those to which a language model contributes."""
     if model.parts:
         return model.parts, model.reading_parts
     return (Signal.RETRIEVER,), (Signal.RETRIEVER,) if model.reads_language_model else ()
@@ -177,16 +168,16 @@ def candidate_reader(
     stage: str,
     states: TrainingStates,
 ) -> Read:
-    """Return what asks a language model for some users' candidates, saving its scores now and then.
+    """Return a function that scores some users' candidates with the language model, and saves the scores regularly.
 
-    A thousand users take a CPU a quarter of an hour and more; an interrupted run goes on from the last saving.
+    A thousand users take a quarter of an hour or more on a CPU; an interrupted run resumes from the last save.
 
     Args:
-        context: Surroundings.
-        source: Has the language model.
-        examples: Histories and pools; S users.
+        context: Store and reporting callbacks.
+        source: Loads the language model.
+        examples: Histories and pools of S users.
         stage: Name of the progress bar.
-        states: Where the scores so far are kept; to be cleared once the result is in the store.
+        states: Saved scores; the caller clears them once the result is in the store.
     """
 
     def read(places_SK: npt.NDArray[np.int64]) -> Array:
@@ -196,7 +187,7 @@ def candidate_reader(
             tensors, numbers = saved
             scores_SK, done = tensors["scores"].numpy(), numbers["done"]
         if done < len(examples):
-            source.scorer.keep_nothing()
+            source.scorer.disable_cache()
         while done < len(examples):
             until = min(done + _SAVE_EVERY, len(examples))
 
@@ -213,19 +204,18 @@ def candidate_reader(
 
 
 def of_places(example: RankingExample, places_K: npt.NDArray[np.int64]) -> RankingExample:
-    """Return an example with some of its candidates alone, in the order given; those that do not exist are left out.
+    """Return an example with the candidates at some places, in the order given; places without one are left out.
 
-    The answer is not carried over: what reads candidates does not look at it.
+    The answer is not carried over, since scorers do not use it.
     """
     existing = places_K[places_K < len(example.candidates)]
-    return RankingExample(example.history, example.candidates[existing], 0)
+    return RankingExample.of(example.history, example.candidates[existing])
 
 
 def _check_parent(child: Artefact, parent: Artefact) -> None:
     if child.manifest.parents[parent.manifest.name] != parent.manifest.digest:
-        name, dataset = child.manifest.name, child.manifest.config["dataset"]
+        name, config = child.manifest.name, child.manifest.config
         raise LlamaRecError(
             f"{name} was trained with another {parent.manifest.name} than the store holds now.",
-            f"llamarec train ranker --dataset {dataset} --name {name} --strategy {child.manifest.config['strategy']} "
-            "--replace",
+            command("train ranker", dataset=config["dataset"], name=name, strategy=config["strategy"], replace=True),
         )

@@ -1,4 +1,4 @@
-"""Retrievers in the store: how they are kept with what they retrieved, and how they are loaded."""
+"""Saving retrievers in the store together with what they retrieved, and loading them."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from llamarec_cli.devices import best_device
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.evaluation.metrics import all_metrics
 from llamarec_cli.retrieval.candidates import DEFAULT_K, Candidates, rank_targets, retrieve
-from llamarec_cli.retrieval.models import build, describe
+from llamarec_cli.retrieval.registry import build, describe
 from llamarec_cli.retrieval.scoring import Retriever
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
 
 _WEIGHTS_FILE = "model.safetensors"
 _CANDIDATES_FILE = "candidates.safetensors"
-
+_TRAIN_AGAIN = "Prepare {dataset} again from its original source, or train it and its ranker again with `replace`."
 
 DEFAULT_RETRIEVER = "lrurec"
-# Of a ranker.
+# The retriever that a ranker stands on unless another is given.
 DEFAULT_FIRST_STAGE = "ensemble"
 
 
 def retriever_name(dataset: str, model: str = DEFAULT_RETRIEVER) -> str:
-    """Return the name that a retriever of a data set has unless another is given."""
+    """Return the default name of a retriever's checkpoint."""
     return f"{dataset}/{model}"
 
 
 @dataclass(frozen=True)
 class SplitResult:
-    """What the retriever did on one split.
+    """Ranks and candidates of one split.
 
     Attributes:
         ranks_S: 1-based rank of each user's true item; int32.
@@ -53,7 +53,7 @@ class SplitResult:
 
     @property
     def retrieved(self) -> npt.NDArray[np.int64]:
-        """Indices of the users whose true item is among their candidates: the paper's valid retrieval subset."""
+        """Indices of the users whose true item is among their candidates (the paper's valid retrieval subset)."""
         return np.flatnonzero(self.ranks_S <= self.candidates.k)
 
     def of_users(self, users: npt.NDArray[np.int64]) -> SplitResult:
@@ -63,12 +63,12 @@ class SplitResult:
 
 @dataclass(frozen=True)
 class TrainedRetriever:
-    """A retriever as loaded from the store.
+    """A retriever loaded from the store.
 
     Attributes:
-        model: In evaluation mode.
+        model: The model, in evaluation mode.
         results: Ranks and candidates of both splits.
-        artefact: Where it came from.
+        artefact: Its checkpoint.
     """
 
     model: Retriever
@@ -76,20 +76,21 @@ class TrainedRetriever:
     artefact: Artefact
 
     def retrieved(self, data: PreparedData, split: Split, k: int) -> SplitResult:
-        """Return ranks and top `k` candidates of one split: those that are kept, or retrieved anew.
+        """Return ranks and top `k` candidates of one split.
 
-        The latter for a larger `k`, and where the scores of a blend's parts are wanted as well.
+        The saved ones are used if they reach to `k`. A blend always retrieves again, since the scores of its parts are
+        not saved.
         """
-        kept = self.results[split]
-        if k <= kept.candidates.k and not self.model.parts:
-            items_SK, scores_SK = kept.candidates.items_SK[:, :k], kept.candidates.scores_SK[:, :k]
-            return SplitResult(kept.ranks_S, Candidates(items_SK, scores_SK))
-        # Ranks anew as well: kept ones may come from another machine, whose near ties fell otherwise.
+        saved = self.results[split]
+        if k <= saved.candidates.k and not self.model.parts:
+            items_SK, scores_SK = saved.candidates.items_SK[:, :k], saved.candidates.scores_SK[:, :k]
+            return SplitResult(saved.ranks_S, Candidates(items_SK, scores_SK))
+        # Ranks are computed again too: those of another machine may resolve near ties differently.
         cases = held_out(data, split)
         return SplitResult(rank_targets(self.model, cases), retrieve(self.model, cases.histories, k))
 
 
-def keep_retriever(
+def save_retriever(
     context: Context,
     name: str,
     trained: Retriever,
@@ -103,14 +104,14 @@ def keep_retriever(
     """Save a retriever with its ranks and candidates on both splits.
 
     Args:
-        context: Surroundings.
+        context: Store and reporting callbacks.
         name: Name of the checkpoint.
         trained: The retriever, in evaluation mode.
-        data: What it was trained on.
-        config: Of its training.
-        parents: What it was made from, by name, with digests.
-        metrics: Of its training; its quality is added here.
-        replace: Whether a checkpoint of that name may be replaced.
+        data: The data set it was trained on.
+        config: Configuration of its training.
+        parents: Digests of the artefacts it was made from, by name.
+        metrics: Metrics of its training; ranking metrics are added here.
+        replace: Whether an existing checkpoint of that name may be replaced.
     """
     results = {}
     for split in Split:
@@ -141,7 +142,7 @@ def load_retriever(context: Context, name: str, data: PreparedData) -> TrainedRe
     """Load a retriever from the store.
 
     Raises:
-        LlamaRecError: It is missing or damaged, or was trained on another vocabulary than `data` has.
+        LlamaRecError: It is missing or damaged, or was trained on another vocabulary than that of `data`.
     """
     artefact = context.store.open(name, Kind.RETRIEVER)
     check_vocabulary(artefact, data)
@@ -156,7 +157,7 @@ def load_retriever(context: Context, name: str, data: PreparedData) -> TrainedRe
 
 
 def load_results(artefact: Artefact) -> dict[Split, SplitResult]:
-    """Load what a retriever did on both splits, without the model."""
+    """Load a retriever's ranks and candidates of both splits, without the model."""
     arrays = load_arrays(artefact.path / _CANDIDATES_FILE)
     check_ranks(artefact, {split: arrays[f"{split}.ranks"] for split in Split})
     return {
@@ -166,23 +167,23 @@ def load_results(artefact: Artefact) -> dict[Split, SplitResult]:
 
 
 def check_vocabulary(artefact: Artefact, data: PreparedData) -> None:
-    """Raise unless a checkpoint's item ids mean the same items as the data set's."""
+    """Raise unless a checkpoint's item ids denote the same items as the data set's."""
     if artefact.manifest.config["vocabulary"] != data.vocabulary_digest():
         name, dataset = artefact.manifest.name, artefact.manifest.config["dataset"]
         raise LlamaRecError(
             f"{name} was trained on another version of {dataset}: their items differ.",
-            f"Prepare {dataset} from the same source as then, or train {name} again with --replace.",
+            _TRAIN_AGAIN.format(dataset=dataset),
         )
 
 
 def check_dataset(context: Context, artefact: Artefact) -> None:
-    """Raise unless a checkpoint was made from the very data set that the store holds: its users' results are kept."""
+    """Raise unless a checkpoint was trained on exactly the data set in the store, whose users its results refer to."""
     dataset = artefact.manifest.config["dataset"]
     if artefact.manifest.parents[dataset] != context.store.open(dataset, Kind.DATASET).manifest.digest:
         name = artefact.manifest.name
         raise LlamaRecError(
             f"{name} was trained on another version of {dataset}: their interactions differ.",
-            f"Prepare {dataset} from the same source as then, or train {name} again with --replace.",
+            _TRAIN_AGAIN.format(dataset=dataset),
         )
 
 

@@ -1,4 +1,4 @@
-"""The state of a training between its validations, on disk, so that an interrupted run can go on."""
+"""Saved state of an interrupted run on disk, from which it resumes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from llamarec_cli.store.registry import UNREADABLE
 
 
 class TrainingStates:
-    """One file: tensors, and in its header the numbers, what the run was made from, and a digest of all that.
+    """Saved state of one run: a safetensors file whose header holds JSON, the recipe and a checksum.
 
     Args:
-        context: Surroundings.
-        name: Name of the checkpoint in the making.
-        recipe: Configuration and parents; a state that was made from others is not taken up.
+        context: Store and reporting callbacks.
+        name: Name of the run, usually that of the checkpoint.
+        recipe: Configuration and digests of parents; a run resumes only from a state with the same recipe.
     """
 
     def __init__(self, context: Context, name: str, recipe: dict[str, Any]) -> None:
@@ -32,9 +32,9 @@ class TrainingStates:
         self._path = context.store.training_state(name)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Return tensors and numbers of an interrupted run with the same recipe, or None.
+        """Return tensors and JSON of an interrupted run with the same recipe, or None.
 
-        What is not as it was saved is set aside, not removed, and told: it may be all that is left of a day's work.
+        A damaged file is renamed and reported, not removed, since it may hold the work of a day.
         """
         if not self._path.is_file():
             return None
@@ -61,23 +61,23 @@ class TrainingStates:
         return tensors, numbers
 
     def save(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        """Save a state in place of the last one, which stays until the new one is whole."""
+        """Replace the saved state atomically."""
         store = self._context.store
         with store.scratch() as folder:
             contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-            told = json.dumps(numbers)
-            metadata = {RECIPE: self._recipe, "numbers": told, "content": _digest(contiguous, told)}
+            text = json.dumps(numbers)
+            metadata = {RECIPE: self._recipe, "numbers": text, "content": _digest(contiguous, text)}
             save_file(contiguous, folder / self._path.name, metadata=metadata)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             (folder / self._path.name).replace(self._path)
 
     def clear(self) -> None:
-        """Forget the state, once the checkpoint is in the store."""
+        """Delete the saved state, once the checkpoint is in the store."""
         self._path.unlink(missing_ok=True)
 
 
 def _digest(tensors: dict[str, Tensor], numbers: str) -> str:
-    """Return a digest of everything a state holds, so that whoever takes it up need not doubt any part of it."""
+    """Return the checksum of a state's tensors and JSON."""
     digest = hashlib.sha256(numbers.encode())
     for name in sorted(tensors):
         tensor = tensors[name]

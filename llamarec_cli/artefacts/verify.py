@@ -1,4 +1,4 @@
-"""`store verify`: everything about an artefact that can be checked, by reading all of it."""
+"""`store verify`: full verification of an artefact, reading every file."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from llamarec_cli.data.dataset import load_prepared
 from llamarec_cli.data.splits import held_out
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.ranking.fusion import FusionGroups
-from llamarec_cli.retrieval.models import build
 from llamarec_cli.retrieval.neighbours import CountsConfig, ItemCounts
+from llamarec_cli.retrieval.registry import build
 from llamarec_cli.store.manifest import Kind, read_manifest
 from llamarec_cli.store.registry import Artefact, Store
 
 
 def verify(store: Store, name: str) -> list[str]:
-    """Return what is wrong with an artefact: digests, the tensors that it must have, and what they mean.
+    """Return the faults of an artefact in its digests, tensors and values; an empty list if there are none.
 
-    What depends on the data set is checked where the store holds that undamaged.
+    Values that depend on the data set are checked if the store holds it undamaged.
 
     Args:
         store: The store.
-        name: Name of an artefact that is there, damaged or not.
+        name: Name of an artefact in the store.
     """
     if wrong := store.verify(name):
         return wrong
@@ -39,13 +39,14 @@ def verify(store: Store, name: str) -> list[str]:
         return [found]
     try:
         with reading(artefact, "its content"):
-            _read(store, artefact)
+            _check_values(store, artefact)
     except LlamaRecError as error:
         return [error.sentence.removeprefix(f"{name} is damaged: ").removesuffix(".")]
     return []
 
 
-def _read(store: Store, artefact: Artefact) -> None:
+def _check_values(store: Store, artefact: Artefact) -> None:
+    """Raise if the values in an artefact contradict each other, its manifest or its data set."""
     config, metrics = artefact.manifest.config, artefact.manifest.metrics
     if artefact.manifest.kind is Kind.DATASET:
         check_prepared(artefact, load_prepared(artefact.path))

@@ -1,7 +1,7 @@
-"""The `llamarec` command: wires the verbs together, and is the only place that turns errors into exit codes.
+"""The `llamarec` command: assembles the commands, and is the only place that turns errors into exit codes.
 
-Exit codes: 0 done, 1 it could not be done, 2 the command was wrong, 130 interrupted. An exception that is not a
-`LlamaRecError` and does not come from the file system keeps its traceback: it is our bug.
+Exit codes: 0 success, 1 failure, 2 usage error, 130 interrupted. An exception that is neither a `LlamaRecError` nor an
+error of the file system is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
 class _ErrorBoundary(TyperGroup):
-    """The root command; every verb runs inside its `invoke`, and is given no number that cannot be meant."""
+    """The root command. All commands run inside its `invoke`, after a check of the numbers they are given."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -41,20 +41,21 @@ class _ErrorBoundary(TyperGroup):
         try:
             with while_working():
                 result = super().invoke(ctx)
-                # What cannot be written is told now, and not lost when Python ends.
+                # A failure to write is reported here; at exit Python would ignore it.
                 sys.stdout.flush()
                 return result
         except LlamaRecError as error:
             console.show_error(error)
             raise typer.Exit(error.exit_code) from error
-        except KeyboardInterrupt:
-            console.say("Interrupted. Repeat the command to go on where it was; with recommend --input add --resume.")
+        except KeyboardInterrupt as interrupt:
+            # A verb that continues in another way raises the interrupt again with a sentence of its own.
+            console.say(f"Interrupted. {str(interrupt) or 'Repeat the command to continue.'}")
             raise typer.Exit(EXIT_CODE) from None
         except BrokenPipeError:
-            _give_up_output()
+            _discard_output()
             raise typer.Exit(0) from None
         except Exception as error:
-            # Whatever part of the program it was that met it, a file that cannot be used is a matter of the user's.
+            # A file that cannot be used is no bug, wherever in the program it was met.
             if failure := file_failure(error):
                 console.show_error(failure)
                 raise typer.Exit(failure.exit_code) from error
@@ -62,6 +63,7 @@ class _ErrorBoundary(TyperGroup):
 
 
 def _leaves(group: Any) -> Iterator[Any]:
+    """Yield all commands of a group and its subgroups."""
     for command in group.commands.values():
         if hasattr(command, "commands"):
             yield from _leaves(command)
@@ -70,6 +72,7 @@ def _leaves(group: Any) -> Iterator[Any]:
 
 
 def _with_checked_numbers(command: Any) -> Callable[..., Any]:
+    """Return a command's callback that first refuses numbers which are not finite or too large."""
     callback, flags = command.callback, {parameter.name: parameter.opts[-1] for parameter in command.params}
 
     @wraps(callback)
@@ -82,8 +85,8 @@ def _with_checked_numbers(command: Any) -> Callable[..., Any]:
     return checked
 
 
-def _give_up_output() -> None:
-    """Whoever read our output has enough, as `head` does; keep Python from complaining at exit."""
+def _discard_output() -> None:
+    """Send the rest of stdout to the null device: its reader, such as `head`, has closed the pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -124,9 +127,9 @@ completion.register(app)
 
 
 def main() -> None:
-    """Run the command line, under its own name however it was called: completion depends on the name."""
-    # What torch and transformers make when they are imported stays. To search it for garbage while it grows, and once
-    # more at the end, takes a cold start with a language model a second and a half of six.
+    """Run the command line as `llamarec`, however it was called: completion depends on the name."""
+    # Objects that torch and transformers create on import are never freed. Collecting garbage among them, while they
+    # are created and again at exit, takes 1.5 of the 6 seconds of a cold start with a language model.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     prepare_streams()
     try:
@@ -135,9 +138,9 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        _give_up_output()
+        _discard_output()
         sys.exit(0)
-    except LlamaRecError as error:  # of what is shown before a verb runs, such as --help
+    except LlamaRecError as error:  # raised before any command runs, such as by --help
         console.show_error(error)
         sys.exit(error.exit_code)
     finally:

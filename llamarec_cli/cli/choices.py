@@ -1,7 +1,7 @@
-"""Values that an option may have: one list each, which help and completion both read.
+"""Values that an option accepts, listed for help and completion.
 
-A help text names a list in braces, as in `One of {retrievers}.`; it is filled in when the commands are built, so that
-a row that is added to a registry appears everywhere.
+A help text names a list in braces, as in `One of {retrievers}.`. It is filled in when the commands are built, so that a
+row added to a registry appears everywhere.
 """
 
 from __future__ import annotations
@@ -11,11 +11,27 @@ from typing import Any
 
 
 def _retrievers() -> Iterable[str]:
-    return ("lrurec", "sasrec", "bert4rec", "narm", "textrec", "popularity", "ensemble")
+    from llamarec_cli.retrieval.registry import RETRIEVERS
+
+    return RETRIEVERS
+
+
+def _neural_retrievers() -> Iterable[str]:
+    from llamarec_cli.retrieval.registry import neural_retrievers
+
+    return neural_retrievers()
 
 
 def _features() -> Iterable[str]:
-    return ("language-model", "tfidf", "both", "random")
+    from llamarec_cli.retrieval.features import Features
+
+    return list(Features)
+
+
+def _retriever_presets() -> Iterable[str]:
+    from llamarec_cli.retrieval.presets import Preset
+
+    return list(Preset)
 
 
 def _strategies() -> Iterable[str]:
@@ -25,27 +41,68 @@ def _strategies() -> Iterable[str]:
 
 
 def _rankings() -> Iterable[str]:
-    from llamarec_cli.strategies.registry import fusable_strategies
+    from llamarec_cli.strategies.registry import NO_MODEL, fusable_strategies
 
-    return ("signals", *fusable_strategies())
+    return (NO_MODEL, *fusable_strategies())
 
 
 def _precisions() -> Iterable[str]:
-    return ("bf16", "fp16", "fp32", "nf4")
+    from llamarec_cli.names import Precision
+
+    return Precision
 
 
 def _base_models() -> Iterable[str]:
-    return ("smollm2-135m",)
+    from llamarec_cli.language_model.catalogue import BASE_MODELS
+
+    return BASE_MODELS
+
+
+def _presets() -> Iterable[str]:
+    from llamarec_cli.strategies.registry import STRATEGIES
+
+    return dict.fromkeys(name for row in STRATEGIES.values() for name in row.presets or ())
+
+
+def _negatives() -> Iterable[str]:
+    from llamarec_cli.strategies.verbalizer.config import NEGATIVES
+
+    return NEGATIVES
+
+
+def _losses() -> Iterable[str]:
+    from llamarec_cli.strategies.verbalizer.config import LOSSES
+
+    return LOSSES
+
+
+def _quantizations() -> Iterable[str]:
+    from llamarec_cli.names import Quantization
+
+    return Quantization
+
+
+def _engines() -> Iterable[str]:
+    from llamarec_cli.engines.registry import ENGINES
+
+    return ENGINES
 
 
 # `strategies` are all ways to read a language model, `rankings` those that `train ranker` fits.
 CHOICES: Mapping[str, Callable[[], Iterable[str]]] = {
     "retrievers": _retrievers,
+    "neural_retrievers": _neural_retrievers,
     "features": _features,
+    "retriever_presets": _retriever_presets,
     "strategies": _strategies,
     "rankings": _rankings,
     "precisions": _precisions,
     "base_models": _base_models,
+    "presets": _presets,
+    "negatives": _negatives,
+    "losses": _losses,
+    "quantizations": _quantizations,
+    "engines": _engines,
 }
 
 

@@ -1,6 +1,7 @@
-"""Names that a shell completes: what the store holds and what this program knows.
+"""Shell completion of values: names in the store and choices of options.
 
-Called at every press of the tab key, so nothing heavy is imported, and whatever goes wrong completes to nothing.
+Each press of the tab key runs one of these functions, so heavy imports are avoided, and a store that cannot be read
+completes to nothing.
 """
 
 from __future__ import annotations
@@ -18,53 +19,89 @@ def artefacts(incomplete: str) -> list[str]:
 
 
 def datasets(incomplete: str) -> list[str]:
-    """Complete a data set: of the store, or known to this program."""
+    """Complete a data set: one of the store or of the catalogue."""
     from llamarec_cli.data.catalogue import CATALOGUE
 
     return _beginning(incomplete, [*CATALOGUE, *_in_store("dataset")])
 
 
 def retrievers(incomplete: str) -> list[str]:
-    """Complete a checkpoint of the first stage."""
+    """Complete a retriever of the store."""
     return _beginning(incomplete, _in_store("retriever"))
 
 
 def rankers(incomplete: str) -> list[str]:
-    """Complete a checkpoint of the second stage."""
+    """Complete a ranker of the store."""
     return _beginning(incomplete, _in_store("ranker"))
 
 
 def base_models(incomplete: str) -> list[str]:
-    """Complete a base model."""
+    """Complete a base model: one known by name or one of the store."""
     return _beginning(incomplete, [*CHOICES["base_models"](), *_in_store("base-model")])
 
 
 def retriever_models(incomplete: str) -> list[str]:
-    """Complete the name of a retriever's architecture."""
+    """Complete the architecture of a retriever."""
     return _beginning(incomplete, CHOICES["retrievers"]())
 
 
+def neural_retrievers(incomplete: str) -> list[str]:
+    """Complete the name of a retriever that is trained by gradient descent."""
+    return _beginning(incomplete, CHOICES["neural_retrievers"]())
+
+
+def retriever_presets(incomplete: str) -> list[str]:
+    """Complete a preset of a retriever's training."""
+    return _beginning(incomplete, CHOICES["retriever_presets"]())
+
+
 def features(incomplete: str) -> list[str]:
-    """Complete what textrec knows of a title."""
+    """Complete the features that a retriever of titles reads."""
     return _beginning(incomplete, CHOICES["features"]())
 
 
 def strategies(incomplete: str) -> list[str]:
-    """Complete a way to read the language model."""
+    """Complete a strategy that a ranker can be trained for."""
     return _beginning(incomplete, CHOICES["rankings"]())
 
 
-def ways_to_rank(incomplete: str) -> list[str]:
-    """Complete a way to read the language model, baselines included."""
+def all_strategies(incomplete: str) -> list[str]:
+    """Complete a strategy, including the baselines."""
     return _beginning(incomplete, CHOICES["strategies"]())
 
 
 def precisions(incomplete: str) -> list[str]:
-    """Complete what the language model computes in."""
+    """Complete the precision of the language model."""
     return _beginning(incomplete, CHOICES["precisions"]())
 
 
+def presets(incomplete: str) -> list[str]:
+    """Complete a preset of a ranker's training."""
+    return _beginning(incomplete, CHOICES["presets"]())
+
+
+def negatives(incomplete: str) -> list[str]:
+    """Complete a kind of negatives."""
+    return _beginning(incomplete, CHOICES["negatives"]())
+
+
+def losses(incomplete: str) -> list[str]:
+    """Complete a training loss."""
+    return _beginning(incomplete, CHOICES["losses"]())
+
+
+def quantizations(incomplete: str) -> list[str]:
+    """Complete a storage format of the base model's weights."""
+    return _beginning(incomplete, CHOICES["quantizations"]())
+
+
+def engines(incomplete: str) -> list[str]:
+    """Complete the name of an engine."""
+    return _beginning(incomplete, CHOICES["engines"]())
+
+
 def _in_store(kind: str) -> list[str]:
+    """Return the names of artefacts of a kind; of all kinds if it is empty."""
     try:
         found = open_store().artefacts()
     except (LlamaRecError, OSError):

@@ -1,4 +1,4 @@
-"""`llamarec completion`: the scripts in the folder `completions`."""
+"""`llamarec completion`: prints the scripts that the folder `completions` holds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ llamarec completion fish > ~/.config/fish/completions/llamarec.fish"""
 
 
 class Shell(StrEnum):
-    """Shells that can be completed in."""
+    """Supported shells."""
 
     BASH = "bash"
     ZSH = "zsh"
@@ -29,17 +29,18 @@ def register(app: typer.Typer) -> None:
     app.command("completion", epilog=_EPILOG)(_completion)
 
 
-def _completion(shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.")]) -> None:
-    """Print the script that completes commands, options and names of the store in a shell.
+def _completion(shell: Annotated[Shell, typer.Argument(help="Shell to complete in.")]) -> None:
+    """Print the completion script of a shell.
 
-    `llamarec --install-completion` puts it in its place for the shell it is called from.
+    It completes commands, options and the names of artefacts in the store. `llamarec --install-completion` installs it
+    for the current shell.
     """
     console.print_lines(*script(shell).split("\n"))
 
 
 def script(shell: Shell) -> str:
-    """Return the script of a shell."""
-    # Typer shows these scripts only for the shell it is called from.
+    """Return the completion script of a shell."""
+    # The public interface, `--show-completion`, knows only the shell it is called from.
     from typer._completion_shared import get_completion_script
 
     text: str = get_completion_script(prog_name="llamarec", complete_var="_LLAMAREC_COMPLETE", shell=shell.value)

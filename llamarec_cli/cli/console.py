@@ -1,9 +1,9 @@
-"""The only place that prints. Results go to stdout, everything else to stderr.
+"""The only module that prints. Results go to stdout, everything else to stderr.
 
-Titles, names, manifests and what libraries say come from elsewhere, so nothing is printed before `plain` has taken out
-what would steer the terminal.
+Titles, names, manifests and messages of libraries are untrusted text, so `plain` removes terminal control characters
+from all output.
 
-Rich is imported where it is used: `--help` must not pay for it.
+Rich is imported where it is used, to keep `--help` fast.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from llamarec_cli.progress import Progress, Reporter
 
 _BREAKS = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
 _DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-# An argument as messages of the pipeline name it; see `errors`.
+# An argument in a message of the pipeline; see `errors`.
 _ARGUMENT = re.compile(r"`([a-z][a-z_]*)`")
-# Between two lines of progress where there is no terminal.
+# Seconds between two lines of progress when stderr is not a terminal.
 _LINE_SECONDS = 60
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Print one JSON object, and nothing else, on stdout. ASCII, so that it survives every locale."""
+    """Print one JSON object on stdout, in ASCII so that it does not depend on the locale."""
     print(strict_json.dumps(value))
 
 
 def print_lines(*lines: str) -> None:
-    """Print lines of a result on stdout."""
+    """Print lines on stdout."""
     for line in lines:
         print(plain(line))
 
@@ -45,8 +45,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     Args:
         title: Heading.
         columns: Names of the columns.
-        rows: Cells.
-        numeric: Names of the columns to be set flush right.
+        rows: Cells of each row.
+        numeric: Names of the columns to align right.
     """
     from rich.console import Console
     from rich.table import Table
@@ -57,56 +57,56 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         table.add_column(Text(plain(column)), justify="right" if column in numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
-    # Away from a terminal nothing is cut or wrapped to a width that nobody has.
+    # Without a terminal, a fixed width that no table exceeds keeps cells from being wrapped.
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def plain(text: str) -> str:
-    """Return a text on one line and without the characters that steer a terminal.
+    """Return a text on one line, without characters that control a terminal.
 
-    Those are the control characters, of which escape sequences are made, and those that turn the direction of writing
-    round, by which a text can look like another. What breaks a line or indents becomes a blank.
+    Removed are control characters, which escape sequences consist of, and bidirectional controls, which can make a text
+    look like another one. Line breaks and tabs become spaces.
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_shown(one) for one in text if one in _BREAKS or not _steers(one))
+    return "".join(_printable(one) for one in text if one in _BREAKS or not _controls(one))
 
 
-def _shown(character: str) -> str:
+def _printable(character: str) -> str:
     if character in _BREAKS:
         return " "
-    # Half a character, as file names of other encodings hold, can be written in none.
+    # A lone surrogate, as in a file name that is not UTF-8, cannot be encoded.
     return "\ufffd" if unicodedata.category(character) == "Cs" else character
 
 
-def _steers(character: str) -> bool:
+def _controls(character: str) -> bool:
     return unicodedata.category(character) == "Cc" or character in _DIRECTIONS
 
 
 def say(message: str) -> None:
-    """Tell on stderr what happens."""
+    """Print a message on stderr."""
     print(plain(with_options(message)), file=sys.stderr, flush=True)
 
 
 def with_options(message: str) -> str:
-    """Return a message with the arguments that it names, as `top`, written as options of the command line."""
+    """Return a message in which arguments in backticks, such as `top`, are written as options."""
     return _ARGUMENT.sub(lambda match: "--" + match[1].replace("_", "-"), message)
 
 
 def warn(message: str) -> None:
-    """Tell on stderr what the user should know about the result."""
+    """Print a warning on stderr."""
     say(f"Warning: {message}")
 
 
 def show_error(error: LlamaRecError) -> None:
-    """Tell on stderr what could not be done, and what to do next."""
+    """Print an error and its hint on stderr."""
     say(f"Error: {error.sentence}")
     if error.hint:
         say(f"  Try: {error.hint}")
 
 
 def confirm(question: str) -> bool:
-    """Ask on the terminal; anything but yes is no, and where there is no terminal the answer is no."""
+    """Ask on the terminal; any answer but yes is no, and so is the lack of a terminal."""
     if not sys.stdin.isatty():
         return False
     print(plain(f"{question} [y/N] "), end="", file=sys.stderr, flush=True)
@@ -115,7 +115,7 @@ def confirm(question: str) -> bool:
 
 @contextmanager
 def progress() -> Iterator[Reporter]:
-    """Yield a reporter: bars on a terminal; elsewhere the notes, and a line a minute, so that a log shows life."""
+    """Yield a reporter: progress bars on a terminal; otherwise all notes, and one line of progress per minute."""
     if not sys.stderr.isatty():
         yield _line_reporter()
         return
@@ -128,7 +128,8 @@ def progress() -> Iterator[Reporter]:
         max_refresh = 0.5
 
         def render(self, task: Task) -> Text:
-            return Text(time_left(task.time_remaining, task.fields["seconds_left"]), style="progress.remaining")
+            left = time_left(task.time_remaining, task.fields["seconds_left"])
+            return Text(f"{left} left", style="progress.remaining")
 
     console = Console(stderr=True)
     tasks: dict[str, TaskID] = {}
@@ -182,11 +183,11 @@ def _line_reporter() -> Reporter:
 
 
 def time_left(estimate: float | None, limit: float | None) -> str:
-    """Return hours, minutes and seconds until all is done, or until its time is over if that comes first.
+    """Return the remaining time as hours, minutes and seconds: the estimate or the time limit, whichever is shorter.
 
     Args:
-        estimate: Seconds until all is done; None where unknown.
-        limit: Seconds that are left; None without a limit.
+        estimate: Estimated seconds until all is done; None if unknown.
+        limit: Seconds until the time limit; None if there is none.
     """
     known = [seconds for seconds in (estimate, limit) if seconds is not None]
     if not known:
@@ -198,13 +199,13 @@ def time_left(estimate: float | None, limit: float | None) -> str:
 def _amount(update: Progress) -> str:
     if update.total is None:
         return ""
-    if update.stage.startswith("fetch "):
+    if update.unit == "bytes":
         return f"{update.done / 1e6:.1f}/{update.total / 1e6:.1f} MB"
     return f"{update.done:,}/{update.total:,}"
 
 
 def size(count: int) -> str:
-    """Return a number of bytes for people."""
+    """Return a number of bytes with a unit, such as `1.5 MB`."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -213,5 +214,5 @@ def size(count: int) -> str:
 
 
 def percent(part: float, whole: float, sign: str = "+") -> str:
-    """Return a share in percent, with its sign; a dash where there is no whole."""
+    """Return `part / whole` in percent, with its sign; a dash if `whole` is 0."""
     return f"{part / whole:{sign}.1%}" if whole else "-"

@@ -9,6 +9,7 @@ import typer
 
 from llamarec_cli.cli import console
 from llamarec_cli.cli.session import open_store
+from llamarec_cli.numbers import counted
 
 _EPILOG = """Examples:
 
@@ -23,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """Show versions, device, precision, home and disk, what is cached, and what would be fetched."""
+    """Show versions, device, precision, home, disk space, cached artefacts and pending downloads."""
     from llamarec_cli.pipeline.doctor import diagnose
 
     found = diagnose(open_store())
@@ -32,14 +33,17 @@ def _doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON
     else:
         rows = [
             *([library, version] for library, version in found.versions.items()),
-            ["device", f"{found.device}, {found.threads} threads"],
-            *([f"to {verb}", precision] for verb, precision in found.precision.items()),
-            ["home", f"{found.home}, by {found.home_chosen_by}"],
+            ["device", f"{found.device}, {counted(found.threads, 'thread')}"],
+            *([f"precision to {verb}", precision] for verb, precision in found.precision.items()),
+            ["home", f"{found.home}, set by {found.home_chosen_by}"],
             ["free disk", console.size(found.free_bytes)],
-            *([f"cached {kind}", f"{count}, {console.size(size)}"] for kind, (count, size) in found.cached.items()),
+            *(
+                [f"cached {kind}", f"{counted(count, 'artefact')}, {console.size(size)}"]
+                for kind, (count, size) in found.cached.items()
+            ),
             *([f"to fetch: {name}", what] for name, what in found.to_fetch.items()),
         ]
-        console.print_table("llamarec", ["", ""], rows)
+        console.print_table("llamarec", ["property", "value"], rows)
     for problem in found.problems:
         console.warn(problem)
     if found.problems:

@@ -1,4 +1,4 @@
-"""Options that several commands take."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ StrategyOption = Annotated[
     str | None,
     typer.Option(
         "--strategy",
-        help="Rank by the language model alone, read in this way: {strategies}.",
-        autocompletion=complete.ways_to_rank,
+        help="Rank by the language model alone, with a strategy: {strategies}.",
+        autocompletion=complete.all_strategies,
     ),
 ]
 PrecisionOption = Annotated[
     str | None,
     typer.Option(
         "--precision",
-        help="What the language model computes in: {precisions}; by default what the device is best at.",
+        help="Precision of the language model: {precisions}; by default the best for the device.",
         autocompletion=complete.precisions,
     ),
 ]
@@ -31,13 +31,13 @@ DatasetOption = Annotated[
         "--dataset", help="Name of the data set; prepared first if it is missing.", autocompletion=complete.datasets
     ),
 ]
-NameOption = Annotated[str | None, typer.Option("--name", help="Name of the checkpoint, as in games/lrurec-2.")]
+NameOption = Annotated[str | None, typer.Option("--name", help="Name of the new checkpoint, such as games/lrurec-2.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file with hyper-parameters.")]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of initialisation, order and dropout.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of initialisation, data order and dropout.")]
 MinutesOption = Annotated[
     float | None,
-    typer.Option("--max-minutes", min=0.0, help="Stop training at the first validation after so long."),
+    typer.Option("--max-minutes", min=0.0, help="Stop training at the first validation after this many minutes."),
 ]
-ReplaceOption = Annotated[bool, typer.Option("--replace", help="Overwrite a checkpoint of that name.")]
-NoAutoOption = Annotated[bool, typer.Option("--no-auto", help="Refuse missing steps instead of taking them.")]
+ReplaceOption = Annotated[bool, typer.Option("--replace", help="Overwrite an existing checkpoint of that name.")]
+NoAutoOption = Annotated[bool, typer.Option("--no-auto", help="Fail on a missing step instead of running it.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -32,46 +32,46 @@ def _prepare(
     name: Annotated[
         str,
         typer.Argument(
-            help="ml-100k, beauty, games, ml-100k-1998, or a name for a data set of your own.",
+            help="ml-100k, beauty, games, ml-100k-1998, or a new name for a data set of your own.",
             autocompletion=complete.datasets,
         ),
     ],
     source: Annotated[
         Path | None,
-        typer.Option(help="Local raw files, a folder, an archive or one of the files, instead of fetching."),
+        typer.Option(help="Local raw files instead of fetching: a folder, an archive or one of the files."),
     ] = None,
     interactions: Annotated[
         Path | None,
-        typer.Option(help="Your own log: CSV, TSV, JSON lines or Parquet; .gz and .zst too."),
+        typer.Option(help="Your own interactions: CSV, TSV, JSON lines or Parquet; .gz and .zst too."),
     ] = None,
-    items: Annotated[Path | None, typer.Option(help="Your own items, with titles, if the log has none.")] = None,
-    user_column: Annotated[str | None, typer.Option(help="Column of users; found by its usual names.")] = None,
-    item_column: Annotated[str | None, typer.Option(help="Column of items; found by its usual names.")] = None,
+    items: Annotated[Path | None, typer.Option(help="Your own items, if the interactions have no titles.")] = None,
+    user_column: Annotated[str | None, typer.Option(help="Column of users; detected by its usual names.")] = None,
+    item_column: Annotated[str | None, typer.Option(help="Column of item ids; detected by its usual names.")] = None,
     time_column: Annotated[
         str | None,
-        typer.Option(help="Column of times; found by its usual names. Without one, the file's order counts."),
+        typer.Option(help="Column of times; detected by its usual names. Without one, the order of the file is used."),
     ] = None,
     time_format: Annotated[
         str | None,
-        typer.Option(help='Form of the times, as in "%d/%m/%Y %H:%M"; by default told by all values of the column.'),
+        typer.Option(help='Format of the times, such as "%d/%m/%Y %H:%M"; by default detected from all values.'),
     ] = None,
-    rating_column: Annotated[str | None, typer.Option(help="Column of ratings; found by its usual names.")] = None,
+    rating_column: Annotated[str | None, typer.Option(help="Column of ratings; detected by its usual names.")] = None,
     items_id_column: Annotated[
-        str | None, typer.Option(help="Column of item ids in --items; found by its usual names, and id.")
+        str | None, typer.Option(help="Column of item ids in --items; detected by its usual names, and id.")
     ] = None,
     title_column: Annotated[
-        str | None, typer.Option(help='Column of titles, or several joined, as in "{title} by {brand}".')
+        str | None, typer.Option(help='Column of titles, or several joined, such as "{title} by {brand}".')
     ] = None,
-    min_rating: Annotated[float | None, typer.Option(help="Drop interactions rated lower.")] = None,
-    min_count: Annotated[int, typer.Option(min=1, help="Interactions that each user and item keeps at least.")] = 5,
+    min_rating: Annotated[float | None, typer.Option(help="Drop interactions with a lower rating.")] = None,
+    min_count: Annotated[int, typer.Option(min=1, help="Minimum number of interactions of each user and item.")] = 5,
     deduplicate: Annotated[
-        bool, typer.Option("--deduplicate", help="Keep a user's first interaction with an item.")
+        bool, typer.Option("--deduplicate", help="Keep only a user's first interaction with an item.")
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Overwrite a prepared set of that name.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first invalid row.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite a data set of that name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Make sequences of a data set that this program knows, or of your own log: title drop, 5-core, leave-one-out."""
+    """Prepare a known data set or your own: drop items without a title, take the 5-core, build sequences."""
     from llamarec_cli.data.catalogue import CATALOGUE
     from llamarec_cli.data.tables import TableOptions
     from llamarec_cli.pipeline.prepare import prepare_dataset, prepare_tables, warn_of_difference
@@ -89,12 +89,10 @@ def _prepare(
         strict=strict,
     )
     if interactions is None and (items or min_count != 5 or options != TableOptions()):
-        raise UsageError(
-            "--interactions is missing: the other options are about a log of your own.",
-            f"llamarec prepare {name} --interactions FILE",
-        )
+        hint = f"llamarec prepare {name} --interactions FILE"
+        raise UsageError("--interactions is missing, which the other options apply to.", hint)
     if interactions is not None and source is not None:
-        raise UsageError("--source and --interactions do not go together.", "llamarec prepare --help")
+        raise UsageError("--source and --interactions exclude each other.", "llamarec prepare --help")
     report: ImportReport | None = None
     with pipeline_context() as context:
         if interactions is None:
@@ -107,10 +105,7 @@ def _prepare(
     if as_json:
         console.print_json(_as_json(name, data, report))
         return
-    if report is not None:
-        _show_own(name, data, report)
-    else:
-        _show(CATALOGUE[name], data)
+    _show(CATALOGUE[name], data) if report is None else _show_own(name, data, report)
 
 
 def _as_json(name: str, data: PreparedData, report: ImportReport | None) -> dict[str, Any]:
@@ -131,7 +126,7 @@ def _show(row: CatalogueRow, data: PreparedData) -> None:
     stated = row.counts
     console.print_table(
         row.title,
-        ["", "prepared", stated.stated_by],
+        ["statistic", "prepared", stated.stated_by],
         [
             ["users", f"{data.user_count:,}", f"{stated.users:,}"],
             ["items", f"{data.item_count:,}", f"{stated.items:,}"],
@@ -147,23 +142,23 @@ def _show(row: CatalogueRow, data: PreparedData) -> None:
 
 def _show_own(name: str, data: PreparedData, report: ImportReport) -> None:
     lost = [
-        ("bad rows", report.bad_rows),
-        ("rated too low", report.low_rated),
-        ("repeated", report.repeated),
-        ("without a title", report.unmatched_rows),
+        ("invalid rows", report.bad_rows),
+        ("rating too low", report.low_rated),
+        ("repeated interactions", report.repeated),
+        ("item without a title", report.unmatched_rows),
     ]
     more = [
-        ("next items that are repeats", report.repeated_next_items),
+        ("repeated next items", report.repeated_next_items),
         ("items without a title", report.untitled_items),
-        ("bad rows of the items", report.bad_catalogue_rows),
+        ("invalid rows of the items", report.bad_catalogue_rows),
     ]
     console.print_table(
         name,
-        ["", "count"],
+        ["statistic", "count"],
         [
             ["rows read", f"{report.rows:,}"],
             *([reason, f"-{count:,}"] for reason, count in lost if count),
-            ["too rare", f"-{report.rows - sum(count for _, count in lost) - data.interaction_count:,}"],
+            ["user or item too rare", f"-{report.rows - sum(count for _, count in lost) - data.interaction_count:,}"],
             ["interactions", f"{data.interaction_count:,}"],
             ["users", f"{data.user_count:,}"],
             ["items", f"{data.item_count:,}"],
@@ -173,11 +168,11 @@ def _show_own(name: str, data: PreparedData, report: ImportReport) -> None:
         numeric=["count"],
     )
     for role, column in report.columns.items():
-        console.say(f"Column {column} is taken as {role}, such as {report.column_examples[role] or 'nothing'}.")
+        console.say(f"Column of {role}: {column}, such as {report.column_examples[role] or '(empty)'}.")
     if "time" not in report.columns:
-        console.say("No column is taken as time: the order of the file is the order.")
+        console.say("No column of time was found: the order of the file is used.")
     for note in report.notes:
         console.say(note)
     for example in report.examples:
-        console.say(f"Bad row: {example}.")
+        console.say(f"Invalid row: {example}.")
     console.say(f"Next: llamarec train ranker --dataset {name}")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llamarec_cli.cli import complete, console
-from llamarec_cli.cli.options import PrecisionOption, StrategyOption
 from llamarec_cli.cli.session import pipeline_context, read_text
 from llamarec_cli.data.histories import parse_history
+from llamarec_cli.engines.registry import DEFAULT_ENGINE, engine_row
 from llamarec_cli.errors import UsageError
+from llamarec_cli.pipeline.recommend.options import RecommendOptions, describe
 
 if TYPE_CHECKING:
     from llamarec_cli.pipeline.recommend.recommendations import Recommendations
@@ -32,6 +34,11 @@ def register(app: typer.Typer) -> None:
     app.command("recommend", epilog=_EPILOG)(_recommend)
 
 
+def _option(name: str, *flags: str, more: str = "", **settings: Any) -> Any:
+    """Return the command's option for a field of `RecommendOptions`."""
+    return typer.Option(*flags, help=describe(name) + more, show_default=False, **settings)
+
+
 def _recommend(
     history: Annotated[
         Path | None, typer.Option(help="JSON file, or - for stdin: titles or item ids, oldest first.")
@@ -43,10 +50,14 @@ def _recommend(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Where the lists go: .jsonl, .csv or .parquet; - for stdout.")
+        Path | None, typer.Option(help="File for the lists: .jsonl, .csv or .parquet; - for stdout.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an output that was interrupted.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted output.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite the output.")] = False,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="Where the users of --input are ranked: {engines}.", autocompletion=complete.engines),
+    ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -58,70 +69,78 @@ def _recommend(
         str | None,
         typer.Option(help="Checkpoint; DATASET/smollm2-135m by default.", autocompletion=complete.rankers),
     ] = None,
-    top: Annotated[int | None, typer.Option(help="Length of the list; 10 by default.", show_default=False)] = None,
-    k: Annotated[
-        int | None,
-        typer.Option("--k", help="Candidates that are ranked; as many as the ranker was made for by default."),
+    top: Annotated[int | None, _option("top")] = None,
+    k: Annotated[int | None, _option("k", "--k")] = None,
+    no_fusion: Annotated[
+        bool, typer.Option("--no-fusion", help="Rank by the language model alone, without the fusion.")
+    ] = False,
+    strategy: Annotated[
+        str | None, _option("strategy", more=" One of {strategies}.", autocompletion=complete.all_strategies)
     ] = None,
-    no_fusion: Annotated[bool, typer.Option("--no-fusion", help="Order by the language model alone.")] = False,
-    strategy: StrategyOption = None,
-    precision: PrecisionOption = None,
+    precision: Annotated[
+        str | None, _option("precision", more=" One of {precisions}.", autocompletion=complete.precisions)
+    ] = None,
     no_auto: Annotated[bool, typer.Option("--no-auto", help="Refuse missing steps instead of taking them.")] = False,
     ids: Annotated[
-        bool, typer.Option("--ids", help="Show item ids in the table, also where all of its titles differ.")
+        bool, typer.Option("--ids", help="Show item ids in the table, even if all titles of the list are unique.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Recommend items for one history, or for a file of them: retrieve candidates, rank them in one forward pass."""
+    options = RecommendOptions(top=top, k=k, strategy=strategy, precision=precision, fusion=not no_fusion)
     if (history is None) == (source is None):
         raise UsageError("Give one of --history and --input.", "llamarec recommend --history hist.json")
-    if source is not None and output is None:
-        raise UsageError("--output is missing.", "Give --output FILE, or --output - for stdout.")
-    if source is None and (output is not None or resume or replace):
-        raise UsageError("--output, --resume and --replace are about --input.", "llamarec recommend --help")
-    if resume and replace:
-        raise UsageError("--resume and --replace do not go together.", "Give the one that is meant.")
-    # Before torch is loaded, which takes seconds.
-    entries = [] if history is None else parse_history(*read_text(history))
+    if history is not None:
+        if output is not None or engine is not None or resume or replace:
+            raise UsageError("--output, --engine, --resume and --replace need --input.", "llamarec recommend --help")
+        _recommend_one(history, dataset, ranker, options, not no_auto, ids, as_json)
+    elif source is not None:
+        if output is None:
+            raise UsageError("--output is missing.", "Give --output FILE, or --output - for stdout.")
+        if resume and replace:
+            raise UsageError("--resume and --replace exclude each other.", "Give only one of them.")
+        engine = engine_row(engine or DEFAULT_ENGINE).name
+        with _resumable(source, output, replace), pipeline_context(auto=not no_auto) as context:
+            from llamarec_cli.pipeline.recommend.file import recommend_file
+            from llamarec_cli.pipeline.recommend.worker import RecommendSpec
 
-    from llamarec_cli.language_model.inference import parse_precision
-    from llamarec_cli.pipeline.recommend.file import recommend_file
-    from llamarec_cli.pipeline.recommend.recommender import Recommender
-    from llamarec_cli.pipeline.recommend.single import recommend
-    from llamarec_cli.strategies.registry import strategy_row
-
-    asked: dict[str, Any] = {
-        "dataset": dataset,
-        "ranker": ranker,
-        "k": k,
-        "fusion": not no_fusion,
-        "strategy": None if strategy is None else strategy_row(strategy).name,
-        "precision": parse_precision(precision),
-    }
-    with pipeline_context(auto=not no_auto) as context:
-        if source is not None and output is not None:
-            load = partial(Recommender, context, **asked)
-            summary = recommend_file(context, load, source, output, top=top, resume=resume, replace=replace)
-        else:
-            result = recommend(context, entries, top=top, **asked)
-    if output is not None:
+            spec = RecommendSpec(context.store.home, dataset, ranker, options)
+            summary = recommend_file(context, spec, source, output, engine=engine, resume=resume, replace=replace)
         _show_summary(summary, output, as_json)
-        return
+
+
+def _recommend_one(
+    path: Path,
+    dataset: str | None,
+    ranker: str | None,
+    options: RecommendOptions,
+    auto: bool,
+    ids: bool,
+    as_json: bool,
+) -> None:
+    # Before torch is loaded, which takes seconds.
+    history = parse_history(*read_text(path))
+
+    from llamarec_cli.pipeline.recommend.recommender import Recommender
+
+    with pipeline_context(auto=auto) as context:
+        result = Recommender(context, dataset, ranker, options).recommend(history)
     if as_json:
-        console.print_json(
-            {
-                "dataset": result.dataset,
-                "ranker": result.ranker,
-                "ranked_by": result.ranked_by,
-                "items": result.as_json(),
-                "history": result.history,
-                "history_ids": result.history_ids,
-                "unknown": result.unknown,
-                "ambiguous": [one.as_json() for one in result.ambiguous],
-            }
-        )
-        return
-    _show(result, ids)
+        console.print_json(result.as_json())
+    else:
+        _show(result, ids)
+
+
+@contextmanager
+def _resumable(source: Path, output: Path, replace: bool) -> Iterator[None]:
+    """Let an interrupt say how to continue, where that is possible."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if "-" in (str(source), str(output)):
+            raise
+        instead = " instead of --replace" if replace else ""
+        raise KeyboardInterrupt(f"Repeat the command with --resume{instead} to continue.") from None
 
 
 def _show_summary(summary: Summary, output: Path, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""What the verbs share: how they get at the pipeline, and how they read files."""
+"""What the commands share: the context of the pipeline, the store, and reading of text files."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 def pipeline_context(
     *, auto: bool = True, sources: Mapping[str, str] | None = None, speaks: bool = True
 ) -> Iterator[Context]:
-    """Yield what verbs of the pipeline are given, with progress shown while the block runs.
+    """Yield the context that functions of the pipeline take, and show their progress while the block runs.
 
     Args:
-        auto: Whether missing steps are taken.
-        sources: Where each setting came from that is not a default.
-        speaks: Whether anything is shown; not so in processes that only help another one.
+        auto: Whether to run missing steps.
+        sources: Source of each setting that is not a default, by `table.key`.
+        speaks: Whether to show progress and messages; False in worker processes.
     """
     from llamarec_cli.artefacts.contents import wrong_contents
     from llamarec_cli.artefacts.context import Context
@@ -41,20 +41,20 @@ def pipeline_context(
 
 
 def open_store(inspect: Callable[[Artefact], str | None] | None = None) -> Store:
-    """Return the user's store, tidied, without the weight of the pipeline.
+    """Open the user's store and recover interrupted replacements, without importing the pipeline.
 
     Args:
-        inspect: Tells what is wrong with the content of an artefact that is opened.
+        inspect: Checks the content of each artefact that is opened, and returns what is wrong with it or None.
 
     Raises:
-        HomeError: Its home is somebody else's, or cannot be used.
+        HomeError: The home is not a llamarec folder, or cannot be used.
     """
     from llamarec_cli.store.home import default_home
     from llamarec_cli.store.registry import Store
 
     store = Store(default_home(), inspect) if inspect else Store(default_home())
     for name in store.tidy():
-        console.say(f"{name} had been moved aside by a replacement that was interrupted; it is back.")
+        console.say(f"{name} is restored: replacing it had been interrupted.")
     return store
 
 
@@ -62,16 +62,16 @@ def read_text(path: Path) -> tuple[str, str]:
     """Read a file, or stdin for `-`.
 
     Returns:
-        The text, and what to call its source in an error.
+        The text, and the name of its source for error messages.
 
     Raises:
-        LlamaRecError: It cannot be read, is no file, is too large, or is not UTF-8.
+        LlamaRecError: The file is missing, cannot be read, is too large, or is not UTF-8.
     """
     name = "The standard input" if str(path) == "-" else str(path)
     try:
         content = sys.stdin.buffer.read(MOST_BYTES + 1) if str(path) == "-" else read_small(path)
         if len(content) > MOST_BYTES:
-            raise LlamaRecError(f"{name} is larger than {MOST_BYTES:,} bytes, the most that is read.", "Shorten it.")
+            raise LlamaRecError(f"{name} is larger than the limit of {MOST_BYTES:,} bytes.", "Shorten it.")
         return content.decode("utf-8-sig"), name
     except FileNotFoundError as error:
         raise LlamaRecError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +13,9 @@ import typer
 from llamarec_cli.cli import complete, console
 from llamarec_cli.cli.session import open_store
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.numbers import counted
 
-app = typer.Typer(help="Look at and tidy the store.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Inspect and clean up the store.", no_args_is_help=True, rich_markup_mode=None)
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -67,7 +69,7 @@ def _list(as_json: _Json = False) -> None:
 
 @app.command("show", epilog="Examples:\n\nllamarec store show games\n\nllamarec store show games/lrurec --json")
 def _show(name: _Name, as_json: _Json = False) -> None:
-    """Show what an artefact is, what it was made from and what it measured."""
+    """Show the manifest of an artefact: configuration, parents, metrics, versions."""
     artefact = open_store().open(name)
     manifest = asdict(artefact.manifest)
     if as_json:
@@ -82,7 +84,7 @@ def _show(name: _Name, as_json: _Json = False) -> None:
         if manifest[part]:
             console.print_lines(f"{part}:", *_indented(manifest[part]))
     if set_by:
-        console.print_lines("set by the user, all else by default:", *(f"  {key}: {by}" for key, by in set_by.items()))
+        console.print_lines("set by the user (all else is default):", *(f"  {key}: {by}" for key, by in set_by.items()))
 
 
 @app.command("path", epilog="Examples:\n\nllamarec store path games\n\nls $(llamarec store path games/lrurec)")
@@ -93,14 +95,15 @@ def _path(name: _Name) -> None:
 
 @app.command("verify", epilog="Examples:\n\nllamarec store verify\n\nllamarec store verify games/lrurec")
 def _verify(names: _Names = None, as_json: _Json = False) -> None:
-    """Recompute every digest of some artefacts, or of all, read what they hold, and name what is damaged."""
+    """Verify the checksums and contents of artefacts, and list the damaged ones."""
     from llamarec_cli.artefacts.verify import verify
 
     store = open_store()
-    for name in names or []:
+    chosen = list(dict.fromkeys(names or []))
+    for name in chosen:
         if name not in store:
-            store.open(name)  # raises, naming the nearest
-    checked = names or sorted([*(one.manifest.name for one in store.artefacts()), *store.damaged()])
+            store.open(name)  # raises, suggesting the nearest name
+    checked = chosen or sorted([*(one.manifest.name for one in store.artefacts()), *store.damaged()])
     wrong = {name: found for name in checked if (found := verify(store, name))}
     if as_json:
         console.print_json({"checked": checked, "damaged": wrong})
@@ -108,11 +111,11 @@ def _verify(names: _Names = None, as_json: _Json = False) -> None:
         console.say(f"{name} is damaged: {', '.join(found)}.")
     if wrong:
         raise LlamaRecError(
-            f"{len(wrong)} of {len(checked)} artefacts are damaged.",
-            f"llamarec store remove {' '.join(wrong)}, then make them anew.",
+            f"{len(wrong)} of {counted(len(checked), 'artefact')} {'is' if len(wrong) == 1 else 'are'} damaged.",
+            f"llamarec store remove {' '.join(wrong)}, then create {'it' if len(wrong) == 1 else 'them'} again.",
         )
     if not as_json:
-        console.print_lines(f"{len(checked)} artefacts, all as their manifests say.")
+        console.print_lines(f"{counted(len(checked), 'artefact')} verified, none damaged.")
 
 
 @app.command(
@@ -125,18 +128,19 @@ def _remove(
     ],
     yes: _Yes = False,
     dry_run: _DryRun = False,
-    force: Annotated[bool, typer.Option("--force", help="Remove it even if others were made from it.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Remove artefacts that others were made from.")] = False,
 ) -> None:
-    """Remove artefacts from the store, after asking."""
+    """Remove artefacts from the store, after confirmation."""
     store = open_store()
+    names = list(dict.fromkeys(names))
     for name in names:
         if name not in store:
-            store.open(name)  # raises, naming the nearest
+            store.open(name)  # raises, suggesting the nearest name
         children = [child for child in store.children_of(name) if child not in names]
         if children and not force:
             raise LlamaRecError(
                 f"{name} is needed by {', '.join(children)}.",
-                f"Remove those first, or: llamarec store remove {name} --force",
+                f"Remove {'it' if len(children) == 1 else 'them'} first, or: llamarec store remove {name} --force",
             )
         store.refuse_foreign(name)
     _carry_out({name: store.path_of(name) for name in names}, yes, dry_run)
@@ -144,7 +148,7 @@ def _remove(
 
 @app.command("prune", epilog="Examples:\n\nllamarec store prune --dry-run\n\nllamarec store prune --yes")
 def _prune(yes: _Yes = False, dry_run: _DryRun = False) -> None:
-    """Remove what can be had again: raw downloads, states of interrupted trainings, evaluations of rankers gone."""
+    """Remove what can be recreated: downloads, states of interrupted trainings, evaluations of removed rankers."""
     from llamarec_cli.artefacts.downloads import known_downloads
     from llamarec_cli.store.dispensable import dispensable
 
@@ -158,16 +162,19 @@ def _prune(yes: _Yes = False, dry_run: _DryRun = False) -> None:
 
 
 def _carry_out(plan: dict[str, Path], yes: bool, dry_run: bool) -> None:
-    """Show what is to be removed and how large it is, ask, and do it."""
+    """Show what is to be removed and its size, ask for confirmation, and remove it."""
     store = open_store()
     for what, path in plan.items():
         console.say(f"{'Would remove' if dry_run else 'To be removed'}: {what}, {console.size(_bytes(path))}")
     if dry_run:
         return
-    if not yes and not console.confirm(f"Remove that from {store.home}?"):
-        raise LlamaRecError("Nothing was removed, since nobody said yes.", "Add --yes.")
+    if not yes and not sys.stdin.isatty():
+        raise LlamaRecError("Nothing was removed: there is no terminal to ask for confirmation.", "Add --yes.")
+    if not yes and not console.confirm(f"Remove from {store.home}?"):
+        console.say("Nothing was removed.")
+        raise typer.Exit(1)
     freed = sum(store.discard(path) for path in plan.values())
-    console.say(f"Removed, {console.size(freed)} freed.")
+    console.say(f"Removed; {console.size(freed)} freed.")
 
 
 def _bytes(path: Path) -> int:
@@ -184,7 +191,7 @@ def _export(
     file: Annotated[Path, typer.Argument(help="The archive, ending in .tar.zst.")],
     no_base: Annotated[bool, typer.Option("--no-base", help="Leave the base model out.")] = False,
 ) -> None:
-    """Write an artefact and all it was made from into one file, for a machine without network."""
+    """Export an artefact and its ancestors to one file, for a machine without network."""
     from llamarec_cli.store.archive import export_archive, lineage
 
     artefacts = lineage(open_store(), name, base_models=not no_base)
@@ -197,7 +204,7 @@ def _export(
     "import", epilog="Examples:\n\nllamarec store import games.tar.zst\n\nllamarec store import games.tar.zst --json"
 )
 def _import(file: Annotated[Path, typer.Argument(help="The archive.")], as_json: _Json = False) -> None:
-    """Take the artefacts of an archive into the store, after checking every digest."""
+    """Import the artefacts of an archive into the store, after verifying every checksum."""
     from llamarec_cli.store.archive import import_archive
 
     with console.progress() as report:
@@ -213,9 +220,9 @@ def _import(file: Annotated[Path, typer.Argument(help="The archive.")], as_json:
 def _push(
     name: _Name,
     repository: Annotated[str, typer.Argument(help="Repository on the Hugging Face Hub, as OWNER/NAME.")],
-    private: Annotated[bool, typer.Option("--private", help="If it has to be made, make it private.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private if it is created.")] = False,
 ) -> None:
-    """Upload an artefact and all it was made from but base models to the Hugging Face Hub, with a model card."""
+    """Upload an artefact and its ancestors, except base models, to the Hugging Face Hub, with a model card."""
     from llamarec_cli.store.hub import push
 
     console.print_lines(push(open_store(), name, repository, private=private))
@@ -227,10 +234,10 @@ def _push(
 )
 def _pull(
     repository: Annotated[str, typer.Argument(help="Repository on the Hugging Face Hub, as OWNER/NAME.")],
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit; the newest by default.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit; the newest commit by default.")] = None,
     as_json: _Json = False,
 ) -> None:
-    """Take the artefacts of a repository of the Hugging Face Hub into the store, after checking every digest."""
+    """Import the artefacts of a Hugging Face Hub repository into the store, after verifying every checksum."""
     from llamarec_cli.store.hub import pull
 
     _show_added(pull(open_store(), repository, revision), as_json)
@@ -240,7 +247,7 @@ def _show_added(added: list[str], as_json: bool) -> None:
     if as_json:
         console.print_json({"added": added})
     else:
-        console.print_lines(f"Added: {', '.join(added)}." if added else "The store holds all of it already.")
+        console.print_lines(f"Added: {', '.join(added)}." if added else "The store holds all of them already.")
 
 
 def _indented(value: dict[str, object]) -> list[str]:

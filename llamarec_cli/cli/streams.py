@@ -1,7 +1,7 @@
-"""Standard streams that tell what becomes of them.
+"""Standard streams with defined behaviour on failure.
 
-Results that cannot be written are an error, said in a sentence; messages that cannot be written are lost, since there
-is nobody left to tell. A character that the encoding of a stream lacks is replaced.
+A result that cannot be written to stdout is a `LlamaRecError`. A message that cannot be written to stderr is dropped,
+since it cannot be reported anywhere. Characters that a stream's encoding lacks are replaced.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from llamarec_cli.errors import LlamaRecError
 
 
 def prepare_streams() -> None:
-    """Put streams that tell in the place of Python's; of those that were closed, too."""
-    # Else the next file that is opened would get the number of a closed stream, and what is printed there.
+    """Replace `sys.stdout` and `sys.stderr`, and open the standard streams that are closed."""
+    # The next file to be opened would otherwise get the descriptor of a closed stream, and the output printed there.
     for number in range(3):
         try:
             os.fstat(number)
@@ -24,21 +24,22 @@ def prepare_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 (for as long as the process lives)
-    sys.stdout = _told(sys.stdout, _Results(sys.stdout), "replace")
-    sys.stderr = _told(sys.stderr, _Messages(sys.stderr), "backslashreplace")
+    sys.stdout = _text_stream(sys.stdout, _Results(sys.stdout), "replace")
+    sys.stderr = _text_stream(sys.stderr, _Messages(sys.stderr), "backslashreplace")
 
 
-def _told(before: TextIO | None, raw: _Stream, errors: str) -> TextIO:
+def _text_stream(original: TextIO | None, raw: _Stream, errors: str) -> TextIO:
+    """Return a text stream over `raw`, with the encoding of the original one."""
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
-        encoding="utf-8" if before is None else before.encoding,
+        encoding="utf-8" if original is None else original.encoding,
         errors=errors,
-        line_buffering=before is None or raw.isatty() or isinstance(raw, _Messages),
+        line_buffering=original is None or raw.isatty() or isinstance(raw, _Messages),
     )
 
 
 class _Stream(io.RawIOBase):
-    """Writes to a stream of Python's, or to none, if it is closed."""
+    """Writes to the descriptor of a standard stream; fails if the stream is closed."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._number = None if stream is None else stream.fileno()
@@ -56,7 +57,7 @@ class _Stream(io.RawIOBase):
         return self._number
 
     def write(self, data: Any) -> int:
-        if self._failed:  # what is said once is not said again when the buffers are emptied at the end
+        if self._failed:  # reported once, not again when the buffers are flushed at exit
             return len(data)
         if self._number is None:
             self._fail("it is closed")
@@ -74,14 +75,18 @@ class _Stream(io.RawIOBase):
 
 
 class _Results(_Stream):
+    """Standard output: a failure is raised."""
+
     def _fail(self, reason: str) -> None:
         super()._fail(reason)
         raise LlamaRecError(
-            f"The standard output cannot be written ({reason}).", "Make room, or send the output elsewhere."
+            f"The standard output cannot be written ({reason}).", "Free some space, or redirect the output."
         )
 
 
 class _Messages(_Stream):
+    """Standard error: a failure is ignored, a closed pipe as well."""
+
     def write(self, data: Any) -> int:
         try:
             return super().write(data)

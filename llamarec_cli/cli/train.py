@@ -1,4 +1,4 @@
-"""`llamarec train`: its two verbs."""
+"""`llamarec train`: the commands `retriever` and `ranker`."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,11 @@ from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.cli.trained import heading
 from llamarec_cli.config import read_settings
 from llamarec_cli.errors import UsageError
+from llamarec_cli.strategies.registry import DEFAULT_STRATEGY, NO_MODEL, STRATEGIES
+
+if TYPE_CHECKING:
+    from llamarec_cli.ranking.fusion import FusionGroups
+    from llamarec_cli.store.registry import Artefact
 
 _EPILOG = """Examples:
 
@@ -31,6 +36,75 @@ llamarec train ranker --dataset ml-100k --strategy likelihood
 llamarec train ranker --dataset games --negatives mixed --max-minutes 60"""
 
 
+_BaseOption = Annotated[
+    str,
+    typer.Option(
+        help="Base model: smollm2-135m, a folder, or OWNER/MODEL of the Hugging Face Hub.",
+        autocompletion=complete.base_models,
+    ),
+]
+_RetrieverOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Checkpoint of the first stage; DATASET/ensemble by default, trained if it is missing.",
+        autocompletion=complete.retrievers,
+    ),
+]
+_StrategyOption = Annotated[
+    str | None,
+    typer.Option(
+        help="How a language model scores the candidates: {rankings}. signals uses no language model and is the "
+        "default on a CPU; verbalizer trains an adapter and is the default on CUDA; likelihood trains no weights.",
+        autocompletion=complete.strategies,
+    ),
+]
+_SignalsOption = Annotated[
+    str,
+    typer.Option(help="Cheap signals in the final score: of together, following, titles; or none."),
+]
+_KOption = Annotated[int, typer.Option("--k", help="Candidates that the language model scores; at most 50.")]
+_PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Hyper-parameters of the training: {presets}; by default paper on CUDA, cpu on a CPU.",
+        autocompletion=complete.presets,
+    ),
+]
+_QuantizeOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Base model's weights in training: {quantizations}; by default nf4 on CUDA, none on a CPU.",
+        autocompletion=complete.quantizations,
+    ),
+]
+_NegativesOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Negatives in training: {negatives}. random, the default, as in the paper; retriever, candidates of a "
+        "retriever not trained on the user; mixed, a curriculum from random to retriever.",
+        autocompletion=complete.negatives,
+    ),
+]
+_LossOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Training loss: {losses}. Cross-entropy of the right letter over the vocabulary, the default, as in "
+        "the paper; or over the candidates' letters.",
+        autocompletion=complete.losses,
+    ),
+]
+_MaxExamplesOption = Annotated[int | None, typer.Option(min=1, help="Training examples per epoch; all by default.")]
+_MaxMinutesOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-minutes",
+        min=0.0,
+        help="Time limit of the adapter's training, without the retrievers before it and the fit after it.",
+    ),
+]
+_TensorBoardOption = Annotated[Path | None, typer.Option(help="Folder for TensorBoard logs of the training.")]
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb to the command line."""
     app.command("ranker", epilog=_EPILOG)(_ranker)
@@ -38,84 +112,41 @@ def register(app: typer.Typer) -> None:
 
 def _ranker(
     dataset: DatasetOption,
-    base: Annotated[
-        str,
-        typer.Option(
-            help="Base model: smollm2-135m, a folder, or OWNER/MODEL of the Hugging Face Hub.",
-            autocompletion=complete.base_models,
-        ),
-    ] = "smollm2-135m",
-    retriever: Annotated[
-        str | None,
-        typer.Option(
-            help="Checkpoint of the first stage; DATASET/ensemble by default, trained if it is missing.",
-            autocompletion=complete.retrievers,
-        ),
-    ] = None,
-    strategy: Annotated[
-        str | None,
-        typer.Option(
-            help="How a language model reads the candidates: verbalizer, which trains an adapter; likelihood, which "
-            "needs none; or signals, not at all. By default signals on a CPU, verbalizer on CUDA.",
-            autocompletion=complete.strategies,
-        ),
-    ] = None,
-    signals: Annotated[
-        str,
-        typer.Option(
-            help="Which counts and words may count in the final order: of together, following, titles; or none."
-        ),
-    ] = "together,following,titles",
-    k: Annotated[int, typer.Option("--k", help="Candidates that a language model reads; at most 50.")] = 20,
+    base: _BaseOption = "smollm2-135m",
+    retriever: _RetrieverOption = None,
+    strategy: _StrategyOption = None,
+    signals: _SignalsOption = "together,following,titles",
+    k: _KOption = 20,
     name: NameOption = None,
-    preset: Annotated[str | None, typer.Option(help="paper or cpu; by default paper on CUDA, cpu on a CPU.")] = None,
-    quantize: Annotated[str | None, typer.Option(help="nf4 or none; by default nf4 on CUDA, none on a CPU.")] = None,
-    negatives: Annotated[
-        str | None,
-        typer.Option(
-            help="What the true item is trained against: random items, as the paper; retriever, the candidates of one "
-            "that did not see the user; or mixed, from the first to the second. Default: random."
-        ),
-    ] = None,
-    loss: Annotated[
-        str | None,
-        typer.Option(
-            help="What the right letter is trained against: vocabulary, every token, as the paper; or letters, those "
-            "of the other candidates alone. Default: vocabulary."
-        ),
-    ] = None,
-    max_examples: Annotated[int | None, typer.Option(min=1, help="Stop an epoch after so many examples.")] = None,
+    preset: _PresetOption = None,
+    quantize: _QuantizeOption = None,
+    negatives: _NegativesOption = None,
+    loss: _LossOption = None,
+    max_examples: _MaxExamplesOption = None,
     config: ConfigOption = None,
     seed: SeedOption = None,
-    max_minutes: Annotated[
-        float | None,
-        typer.Option(
-            "--max-minutes",
-            min=0.0,
-            help="Train the adapter for so long at most; retrievers before it, and the fit after it, do not count.",
-        ),
-    ] = None,
-    tensorboard: Annotated[
-        Path | None, typer.Option(help="Folder for loss, learning rate and validation, as TensorBoard reads them.")
-    ] = None,
+    max_minutes: _MaxMinutesOption = None,
+    tensorboard: _TensorBoardOption = None,
     replace: ReplaceOption = False,
     no_auto: NoAutoOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the second stage: order what the first stage retrieves.
+    """Train a ranker, the second stage: order what the first stage retrieves.
 
-    The scores of the first stage's retrievers, counts of item pairs, words of titles and, if asked, a language model
-    that reads the candidates are weighed by a conditional logit that is fitted on validation users. Where nothing beats
-    the first stage's own order, that order stands.
+    The final score is a conditional logit over signals, fitted on validation users: the scores of the first stage's
+    retrievers, item co-occurrence, similarity of titles and, if asked for, a language model. If no group of signals
+    improves validation NDCG@10 beyond the threshold, the first stage's order is kept.
 
-    The configuration file has a table [ranker]; the other tables count if the retriever has to be trained first.
+    The configuration file has a table [ranker] for the training of the language model; the other tables apply to the
+    retriever if it is trained first.
 
     On several GPUs: accelerate launch --multi_gpu -m llamarec_cli train ranker, with the same options.
     """
-    from llamarec_cli.pipeline.train.launch import joined_processes
     from llamarec_cli.pipeline.train.ranker import train
+    from llamarec_cli.pipeline.train.ranker_plan import RankerRequest
+    from llamarec_cli.strategies.worker_group import join_worker_group
 
-    trains = {
+    training = {
         "preset": preset,
         "quantize": quantize,
         "negatives": negatives,
@@ -124,60 +155,89 @@ def _ranker(
         "max-minutes": max_minutes,
         "tensorboard": tensorboard,
     }
-    given = [name for name, value in trains.items() if value is not None]
-    if strategy in ("likelihood", "signals") and given:
-        raise UsageError(f"--{given[0]} is about training, and --strategy {strategy} trains nothing.", "Leave it out.")
-    if strategy is None and given:
-        # Whoever asks for something about the training of an adapter asks for an adapter.
-        strategy = "verbalizer"
+    strategy = _strategy_for(strategy, [option for option, value in training.items() if value is not None])
     settings = read_settings(config)
     settings.give("training", seed=seed)
     settings.give("ranker", seed=seed, negatives=negatives, loss=loss, max_examples=max_examples)
-    overrides = settings.tables
+    request = RankerRequest(
+        dataset,
+        base=base,
+        strategy=strategy,
+        k=k,
+        signals=[] if signals == "none" else signals.split(","),
+        name=name,
+        preset=preset,
+        quantize=quantize,
+        retriever=retriever,
+        overrides=settings.tables,
+        max_minutes=max_minutes,
+        tensorboard=tensorboard,
+        replace=replace,
+    )
     with (
-        joined_processes() as processes,
-        pipeline_context(auto=not no_auto, sources=settings.sources, speaks=processes.is_main) as context,
+        join_worker_group() as workers,
+        pipeline_context(auto=not no_auto, sources=settings.sources, speaks=workers.is_main) as context,
     ):
-        artefact = train(
-            context,
-            dataset,
-            base=base,
-            strategy=strategy,
-            k=k,
-            signals=[] if signals == "none" else signals.split(","),
-            name=name,
-            preset=preset,
-            quantize=quantize,
-            retriever=retriever,
-            overrides=overrides,
-            max_minutes=max_minutes,
-            tensorboard=tensorboard,
-            replace=replace,
-            processes=processes,
+        artefact = train(context, request, workers)
+    if artefact is not None:
+        _show(artefact, as_json)
+
+
+def _strategy_for(strategy: str | None, given: list[str]) -> str | None:
+    """Return the strategy for the options given that concern training; they do not go with every strategy."""
+    if not given:
+        return strategy
+    if strategy is None:
+        return DEFAULT_STRATEGY
+    row = STRATEGIES.get(strategy)
+    if strategy == NO_MODEL or (row is not None and row.presets is None):
+        raise UsageError(
+            f"--{given[0]} is about training by gradient descent, which --strategy {strategy} does not use.",
+            "Leave it out.",
         )
-    if artefact is None:
-        return
+    return strategy
+
+
+def _show(artefact: Artefact, as_json: bool) -> None:
+    from llamarec_cli.ranking.fusion import RETRIEVER, FusionGroups
+
     metrics = artefact.manifest.metrics
     if as_json:
         console.print_json({"name": artefact.manifest.name, **metrics})
         return
-    fusion = metrics["fusion"]
-    own = fusion["groups"]["retriever"]["ndcg@10"]
+    groups = FusionGroups.from_json(metrics["fusion"])
+    own = groups.fitted[RETRIEVER].ndcg
+    columns = ["NDCG@10", "gain", "interval", "threshold"]
     console.print_table(
-        f"{heading(artefact)}; NDCG@10 of {fusion['users']:,} validation users whose item is in the pool",
-        ["", "NDCG@10", "gain", "interval"],
+        f"{heading(artefact)}; NDCG@10 of {groups.users:,} validation users whose item is in the pool",
+        ["", *columns],
         [
             [
-                f"{name} (ranks)" if name == fusion["chosen"] else name,
-                f"{group['ndcg@10']:.4f}",
-                console.percent(group["gain"], own),
-                f"± {console.percent(1.96 * group['error'], own, '')}",
+                f"{name} (ranks)" if name == groups.chosen else name,
+                f"{one.ndcg:.4f}",
+                console.percent(one.gain, own),
+                f"± {console.percent(1.96 * one.error, own, '')}",
+                console.percent(one.threshold, own) if name in groups.eligible else "-",
             ]
-            for name, group in fusion["groups"].items()
+            for name, one in groups.fitted.items()
         ],
-        numeric=["NDCG@10", "gain", "interval"],
+        numeric=columns,
     )
-    if fusion["chosen"] == "retriever":
-        console.warn(
-            "Nothing beat the first stage by more than chance (2.4 standard errors), so recommendations keep its order."
-        )
+    if groups.chosen == RETRIEVER:
+        console.warn(_no_gain(groups))
+
+
+def _no_gain(groups: FusionGroups) -> str:
+    """Return why the retriever's own order ranks."""
+    from llamarec_cli.ranking.fusion import MIN_USERS, THRESHOLD_ERRORS
+
+    kept = "so recommendations use the first stage's order."
+    tried = ", ".join(groups.eligible)
+    if not tried:
+        return f"There are no signals beside the first stage's score, {kept}"
+    if groups.users < MIN_USERS:
+        return f"{groups.users} validation users are too few to choose between {tried} and the first stage, {kept}"
+    return (
+        f"No group of signals improved validation NDCG@10 by more than the threshold ({THRESHOLD_ERRORS} standard "
+        f"errors), {kept} Tried: {tried}."
+    )

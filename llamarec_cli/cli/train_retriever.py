@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +21,10 @@ from llamarec_cli.cli.options import (
 from llamarec_cli.cli.session import pipeline_context
 from llamarec_cli.cli.trained import heading
 from llamarec_cli.config import read_settings
-from llamarec_cli.errors import UnknownNameError, UsageError
+from llamarec_cli.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from llamarec_cli.store.registry import Artefact
 
 _EPILOG = """Examples:
 
@@ -39,11 +43,17 @@ def _retriever(
     model: Annotated[
         str,
         typer.Option(
-            help="Architecture: {retrievers}; textrec reads titles, ensemble blends others.",
+            help="Architecture: {retrievers}. textrec reads titles; ensemble combines others.",
             autocompletion=complete.retriever_models,
         ),
     ] = "lrurec",
-    preset: Annotated[str, typer.Option(help="tuned, the best found, or paper, the paper's recipe.")] = "tuned",
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="Hyper-parameters, {retriever_presets}: the best found, or the paper's.",
+            autocompletion=complete.retriever_presets,
+        ),
+    ] = "tuned",
     base: Annotated[
         str,
         typer.Option(help="Language model that reads the titles for textrec.", autocompletion=complete.base_models),
@@ -51,7 +61,7 @@ def _retriever(
     features: Annotated[
         str | None,
         typer.Option(
-            help="What textrec knows of a title: {features}; all but the first are controls.",
+            help="Title features of textrec: {features}. All but the first are controls.",
             autocompletion=complete.features,
         ),
     ] = None,
@@ -66,52 +76,50 @@ def _retriever(
     no_auto: NoAutoOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a recommender for the first stage, and keep its top 20 candidates.
+    """Train a retriever, the first stage, and save its top 20 candidates for every user.
 
-    The configuration file has a table of the model's name for the architecture, and [training] for the rest. A search
-    gives up hopeless configurations early and trains the best one to its end; started again, it goes on.
+    The configuration file has a table of the model's name for its architecture, and [training] for its training. A
+    search repeatedly drops the worse half of the configurations and trains the best one to its end. Started again after
+    an interruption, it resumes.
     """
     from llamarec_cli.evaluation.paper import TABLE_1
     from llamarec_cli.pipeline.train.retriever import train
+    from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
     from llamarec_cli.pipeline.train.retriever_search import search as search_grid
     from llamarec_cli.retrieval.presets import Preset
+    from llamarec_cli.retrieval.registry import RETRIEVERS
 
     if preset not in list(Preset):
         raise UnknownNameError(preset, "preset", Preset)
-    if search and max_minutes is not None:
-        raise UsageError(
-            "--search and --max-minutes do not go together: where the time ends would decide what is chosen.",
-            "Interrupt a search whenever you like; the same command goes on with it.",
-        )
-
     settings = read_settings(config)
     settings.give("training", seed=seed)
-    settings.give("textrec", features=features)
-    overrides = settings.tables
+    for row in RETRIEVERS.values():
+        if row.reads_titles:
+            settings.give(row.name, features=features)
+    request = RetrieverRequest(
+        dataset,
+        model=model,
+        name=name,
+        preset=Preset(preset),
+        base=base,
+        overrides=settings.tables,
+        max_minutes=max_minutes,
+        replace=replace,
+    )
     with pipeline_context(auto=not no_auto, sources=settings.sources) as context:
-        if search:
-            artefact = search_grid(
-                context, dataset, model=model, name=name, preset=Preset(preset), overrides=overrides, replace=replace
-            )
-        else:
-            artefact = train(
-                context,
-                dataset,
-                model=model,
-                name=name,
-                preset=Preset(preset),
-                base=base,
-                overrides=overrides,
-                max_minutes=max_minutes,
-                replace=replace,
-            )
+        artefact = search_grid(context, request) if search else train(context, request)
     metrics = artefact.manifest.metrics
     if as_json:
         console.print_json({"name": artefact.manifest.name, **metrics})
         return
     if search:
         _show_trials(metrics["search"])
-    paper = TABLE_1.get(dataset, {}).get(model, {})
+    _show(artefact, TABLE_1.get(dataset, {}).get(model, {}))
+
+
+def _show(artefact: Artefact, paper: Mapping[str, float]) -> None:
+    """Print the metrics on both splits, beside the paper's where it has them."""
+    metrics = artefact.manifest.metrics
     rows = [
         [metric, f"{metrics['validation'][metric]:.4f}", f"{figure:.4f}", *([f"{paper[metric]:.4f}"] if paper else [])]
         for metric, figure in metrics["test"].items()
@@ -120,7 +128,7 @@ def _retriever(
     console.print_table(heading(artefact), columns, rows, numeric=columns[1:])
     recall = metrics["recall@20"]
     console.print_lines(
-        f"Recall@20, the most a ranker can reach: validation {recall['validation']:.4f}, test {recall['test']:.4f}."
+        f"Recall@20, the upper bound for a ranker: validation {recall['validation']:.4f}, test {recall['test']:.4f}."
     )
 
 
@@ -137,4 +145,4 @@ def _show_trials(trials: list[dict[str, Any]]) -> None:
         ]
         for trial in sorted(trials, key=lambda trial: (-trial["steps"], -trial["recall"]))
     ]
-    console.print_table("Search, best validation of each", [*figures, ""], rows, numeric=figures)
+    console.print_table("Search, best validation of each configuration", [*figures, ""], rows, numeric=figures)

@@ -1,4 +1,4 @@
-"""What both trainings show of their result."""
+"""Output that `train retriever` and `train ranker` share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def heading(artefact: Artefact) -> str:
-    """Return what was made, how much of it was trained, on what and with which seed."""
+    """Return a line with name, amount of training, time, device and seed of a checkpoint."""
     metrics = artefact.manifest.metrics
     config = artefact.manifest.config
     made = [f"{metrics[unit]:,} {unit}" for unit in ("steps", "examples") if unit in metrics]

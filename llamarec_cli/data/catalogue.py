@@ -1,7 +1,7 @@
-"""The data sets this project knows by name. Every row is data: adding a set means adding a row.
+"""Catalogue of known data sets, one row each.
 
-Each row is the paper's set of that name (section 4.0.1, Table 2), except `ml-100k-1998`, a small set that a package
-registry carries and that the starter is trained on.
+Each row is the paper's data set of that name (section 4.0.1, Table 2), except `ml-100k-1998`: a small one, available
+from the package index, on which the starter is trained.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from llamarec_cli.errors import UsageError, nearest
+from llamarec_cli.errors import UsageError, command, nearest
+from llamarec_cli.numbers import counted
 
 
 @dataclass(frozen=True)
 class UrlSource:
-    """Raw files at an official address, or at a mirror of it.
+    """Raw files at an official address or a mirror.
 
     Attributes:
-        urls: One address a file; all are needed.
+        urls: One URL for each file; all are required.
     """
 
     urls: tuple[str, ...]
@@ -25,15 +26,15 @@ class UrlSource:
 
 @dataclass(frozen=True)
 class WheelSource:
-    """Raw files inside a wheel of a package registry; fetched with pip, so the user's own index settings hold.
+    """Raw files inside a wheel, fetched with pip and thus with the user's index settings.
 
     Attributes:
         package: Distribution name.
         version: Pinned version.
         wheel: File name of the wheel.
-        sha256: Digest of the wheel.
+        sha256: SHA-256 of the wheel.
         size: Bytes of the wheel, for the progress bar.
-        members: The files wanted, by their paths inside the wheel.
+        members: Paths of the raw files inside the wheel.
     """
 
     package: str
@@ -49,15 +50,15 @@ Source = UrlSource | WheelSource
 
 @dataclass(frozen=True)
 class ReferenceCounts:
-    """Counts after preprocessing as somebody stated them, to be shown beside ours.
+    """Published counts after preprocessing, shown beside ours.
 
     Attributes:
-        stated_by: Where the counts stand.
+        stated_by: The publication.
         users: Number of users.
         items: Number of items.
-        interactions: Number of interactions, as printed there.
-        mean_length: Mean sequence length, as printed there.
-        density: interactions / (users x items), as printed there.
+        interactions: Number of interactions, as published.
+        mean_length: Mean sequence length, as published.
+        density: interactions / (users x items), as published.
     """
 
     stated_by: str
@@ -74,13 +75,13 @@ class CatalogueRow:
 
     Attributes:
         name: Name in the store and on the command line.
-        title: What it is, for people.
-        licence: Terms of use, shortly.
-        citation: What to cite.
-        sources: Tried in order until one works.
-        counts: What it should have after preprocessing.
-        raw_names: The raw files that `--source` is expected to hold, for the hint.
-        note: Anything a reader of its figures must know.
+        title: Human-readable title.
+        licence: Terms of use, in short.
+        citation: Publication to cite.
+        sources: Sources, tried in order until one works.
+        counts: Expected counts after preprocessing.
+        raw_names: Names of the raw files, for hints.
+        note: What a reader of its metrics must know.
     """
 
     name: str
@@ -117,17 +118,17 @@ CATALOGUE: dict[str, CatalogueRow] = {
     for row in (
         CatalogueRow(
             name="ml-100k",
-            title='MovieLens latest small, 610 users: what the paper calls "ML-100k"',
+            title="MovieLens latest-small (2018)",
             licence="GroupLens terms: research use, no redistribution without permission",
             citation="Harper and Konstan, The MovieLens Datasets, ACM TiiS 5(4), 2015",
             sources=(UrlSource(("https://files.grouplens.org/datasets/movielens/ml-latest-small.zip",)),),
             counts=ReferenceCounts("LlamaRec, Table 2", 610, 3_650, "100k", "147.99", "4e-2"),
             raw_names="ratings.csv and movies.csv",
-            note="The paper prints the raw number of interactions; its sequence length is that of 90,274.",
+            note="The paper's ML-100k; its number of interactions is before preprocessing, its mean length after.",
         ),
         CatalogueRow(
             name="beauty",
-            title="Amazon Beauty, reviews of 2014",
+            title="Amazon Beauty (2014)",
             licence=_AMAZON_LICENCE,
             citation=_AMAZON_CITATION,
             sources=(
@@ -139,7 +140,7 @@ CATALOGUE: dict[str, CatalogueRow] = {
         ),
         CatalogueRow(
             name="games",
-            title="Amazon Video Games, reviews of 2014 with titles of 2018",
+            title="Amazon Video Games (reviews of 2014, titles of 2018)",
             licence=_AMAZON_LICENCE,
             citation=_AMAZON_CITATION,
             sources=(
@@ -151,43 +152,43 @@ CATALOGUE: dict[str, CatalogueRow] = {
         ),
         CatalogueRow(
             name="ml-100k-1998",
-            title="MovieLens 100K of 1998, 943 users",
+            title="MovieLens 100K (1998)",
             licence="GroupLens terms: research use, no redistribution without permission",
             citation="Harper and Konstan, The MovieLens Datasets, ACM TiiS 5(4), 2015",
             sources=(RECBOLE_WHEEL,),
             counts=ReferenceCounts("this project", 943, 1_348, "99,278", "105.28", "8e-2"),
             raw_names="ml-100k.inter and ml-100k.item",
-            note='Not the paper\'s "ML-100k", which is ml-100k here.',
+            note='Not the data set that the paper calls "ML-100k", which is ml-100k here.',
         ),
     )
 }
 
 
 def difference_from_reference(name: str, users: int, items: int) -> str | None:
-    """Return a sentence where a prepared set of that name has other counts than its reference, else None."""
+    """Return a warning if a data set's counts differ from the published ones, else None."""
     row = CATALOGUE.get(name)
     if row is None or (users, items) == (row.counts.users, row.counts.items):
         return None
     return (
-        f"This {name} ({users:,} users, {items:,} items) differs from that of {row.counts.stated_by} "
-        f"({row.counts.users:,}, {row.counts.items:,}): figures are not comparable one to one."
+        f"This {name} ({counted(users, 'user')}, {counted(items, 'item')}) differs from that of {row.counts.stated_by} "
+        f"({row.counts.users:,}, {row.counts.items:,}): metrics are not directly comparable."
     )
 
 
 def catalogue_row(name: str, own: Collection[str] = ()) -> CatalogueRow:
-    """Look a data set up by name.
+    """Return the catalogue's row of a data set.
 
     Args:
         name: The name.
-        own: Data sets of the user's own, which the sentence may suggest.
+        own: Names of the user's own data sets, which the message may suggest.
 
     Raises:
-        UsageError: No such name; the sentence suggests the nearest.
+        UsageError: There is no such name.
     """
     try:
         return CATALOGUE[name]
     except KeyError:
         raise UsageError(
             f"There is no data set called {name}: {nearest(name, [*CATALOGUE, *own])}",
-            "For one of your own: llamarec prepare NAME --interactions FILE",
+            f"For a data set of your own: {command('prepare NAME', interactions='FILE')}",
         ) from None

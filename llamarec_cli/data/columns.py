@@ -1,4 +1,4 @@
-"""The usual names of columns, the same for a log that is prepared and for a file of users."""
+"""Usual names of columns, in tables of interactions and in files of users."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
-# How programs write that there is no value: pandas, R, SQL, spreadsheets.
+# Spellings of a missing value in pandas, R, SQL and spreadsheets.
 MISSING = frozenset(
     {"", "NaN", "nan", "NAN", "-nan", "NaT", "NULL", "null", "Null", "None", "NA", "N/A", "n/a", "<NA>", "#N/A", "#NA",
      "\\N"}
@@ -14,7 +14,7 @@ MISSING = frozenset(
 
 
 class Role(StrEnum):
-    """What a column is for."""
+    """Role of a column."""
 
     USER = "user"
     ITEM = "item"
@@ -22,7 +22,7 @@ class Role(StrEnum):
     RATING = "rating"
     TITLE = "title"
     HISTORY = "history"
-    # Of a catalogue, in which a row is an item and `id` can be nothing else.
+    # In a table of items, where a column `id` can only be the item's.
     CATALOGUE_ITEM = "item of the catalogue"
 
 
@@ -31,7 +31,7 @@ _ITEM = (
     "trackid", "gameid",
 )  # fmt: skip
 
-# Without case and punctuation; the first that is there counts.
+# Lower case, without punctuation, in order of preference.
 _USUAL: Mapping[Role, tuple[str, ...]] = {
     Role.USER: ("userid", "user", "uid", "customerid", "customer", "visitorid", "reviewerid", "sessionid", "memberid"),
     Role.ITEM: _ITEM,
@@ -44,6 +44,6 @@ _USUAL: Mapping[Role, tuple[str, ...]] = {
 
 
 def usual_column(role: Role, columns: Iterable[str]) -> str | None:
-    """Return the column whose name is usual for a role, or None; of several alike the first."""
+    """Return the column with a usual name for a role, or None; the first of several equal names."""
     plain = {re.sub("[^a-z0-9]", "", column.lower()): column for column in reversed(list(columns))}
     return next((plain[usual] for usual in _USUAL[role] if usual in plain), None)

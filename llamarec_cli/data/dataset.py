@@ -1,7 +1,7 @@
-"""The prepared data set: one flat array of item ids with offsets per user, and the vocabulary that names them.
+"""The prepared data set: a flat array of item ids with an offset for each user, and the vocabulary.
 
-Preprocessing follows the paper, section 4.0.1: items without a title go, then the iterative 5-core. Everything is
-deterministic: ids are given in sorted order of raw ids, ties in time keep the order of the file.
+Preprocessing follows the paper, section 4.0.1: items without a title are dropped, then the iterative 5-core is taken.
+It is deterministic: ids follow the sorted order of raw ids, and interactions of equal time keep the order of the file.
 """
 
 from __future__ import annotations
@@ -24,22 +24,21 @@ INTERACTIONS_FILE = "interactions.safetensors"
 ITEMS_FILE = "items.jsonl"
 USERS_FILE = "users.jsonl"
 
-
 # The paper's 5-core (section 4.0.1).
 DEFAULT_MIN_COUNT = 5
 
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Chronological sequences of item ids, one a user, in compressed sparse row form.
+    """Chronological sequence of item ids for each user, in compressed sparse row form.
 
     Attributes:
-        items_N: Item ids of all users one after the other; N interactions; int32, from 1 (0 is padding).
-        offsets_U: Where each user's sequence begins; U + 1 entries; int64.
-        timestamps_N: Seconds since 1970, or None where the source knows no times; int64.
+        items_N: Item ids of all users, concatenated; N interactions; int32, from 1 (0 is padding).
+        offsets_U: Start of each user's sequence; U + 1 entries; int64.
+        timestamps_N: Seconds since 1970; int64; None if the source has no times.
         user_ids: Raw id of each user; U entries, sorted.
-        item_ids: Raw id of each item; index 0 is the padding's, empty; the rest sorted.
-        titles: Title of each item; index 0 is the padding's, empty.
+        item_ids: Raw id of each item, sorted; index 0 is padding, an empty text.
+        titles: Title of each item; index 0 is padding, an empty text.
     """
 
     items_N: npt.NDArray[np.int32]
@@ -71,7 +70,7 @@ class PreparedData:
 
     @property
     def density(self) -> float:
-        """Share of user-item pairs that were observed."""
+        """Share of user-item pairs that are observed."""
         return self.interaction_count / (self.user_count * self.item_count)
 
     def popularity(self) -> npt.NDArray[np.int64]:
@@ -79,12 +78,12 @@ class PreparedData:
         return np.bincount(self.items_N, minlength=self.item_count + 1)
 
     def repeated_next_items(self) -> int:
-        """Count the interactions with an item that the same user had before: nobody who masks the history hits them."""
+        """Count the interactions with an item already in the user's history, which a masked ranking cannot hit."""
         users_N = np.repeat(np.arange(self.user_count), np.diff(self.offsets_U))
         return self.interaction_count - len(np.unique(users_N * (self.item_count + 1) + self.items_N))
 
     def of_users(self, users: npt.NDArray[np.int64]) -> PreparedData:
-        """Return the data of some users alone, in the order they have here, with the whole vocabulary."""
+        """Return the data of some users, given by index, in the existing order and with the whole vocabulary."""
         lengths_U = np.diff(self.offsets_U)
         kept_U = np.isin(np.arange(self.user_count), users)
         kept_N = np.repeat(kept_U, lengths_U)
@@ -97,19 +96,19 @@ class PreparedData:
         )
 
     def vocabulary_digest(self) -> str:
-        """Return the sha256 of the vocabulary file: two sets with the same digest give every item the same id."""
+        """Return the SHA-256 of the vocabulary file; data sets with equal digests have the same item ids."""
         return hashlib.sha256(_items_as_lines(self).encode()).hexdigest()
 
 
 def prepare(log: RawLog, *, min_count: int = DEFAULT_MIN_COUNT) -> PreparedData:
-    """Turn a raw log into sequences.
+    """Build sequences from a raw log.
 
     Args:
-        log: What a reader returned.
-        min_count: The k of the k-core: each user and each item keeps at least so many interactions.
+        log: The raw log.
+        min_count: The k of the k-core: the least number of interactions of each user and each item.
 
     Raises:
-        LlamaRecError: Nothing is left.
+        LlamaRecError: No interaction is left.
     """
     titles = log.titles.filter(pl.col("title").str.strip_chars() != "").unique(
         "item", keep="first", maintain_order=True
@@ -118,9 +117,9 @@ def prepare(log: RawLog, *, min_count: int = DEFAULT_MIN_COUNT) -> PreparedData:
     core = k_core(titled, min_count)
     if core.is_empty():
         raise LlamaRecError(
-            f"Nothing is left of {log.interactions.height:,} interactions: {titled.height:,} have a titled item, and "
-            f"none of their users and items appears {min_count} times.",
-            _what_to_do(log, titles, titled.height, min_count),
+            f"No interaction is left: {titled.height:,} of {log.interactions.height:,} have an item with a title, and "
+            f"the {min_count}-core of these is empty.",
+            _hint_if_empty(log, titles, titled.height, min_count),
         )
     ordered = core.sort("user", "time", maintain_order=True)
     users = ordered["user"].unique().sort()
@@ -128,7 +127,7 @@ def prepare(log: RawLog, *, min_count: int = DEFAULT_MIN_COUNT) -> PreparedData:
     title_of = dict(titles.iter_rows())
     item_number = pl.DataFrame({"item": items, "number": np.arange(1, len(items) + 1, dtype=np.int32)})
     numbers = ordered.join(item_number, on="item", how="left", maintain_order="left")["number"]
-    # `ordered` is sorted by user, so counts per user in the same order are the lengths of its runs.
+    # `ordered` is sorted by user, so the counts in order of appearance are the sequence lengths.
     lengths = ordered.group_by("user", maintain_order=True).len()["len"].to_numpy()
     return PreparedData(
         items_N=numbers.to_numpy().astype(np.int32),
@@ -140,17 +139,17 @@ def prepare(log: RawLog, *, min_count: int = DEFAULT_MIN_COUNT) -> PreparedData:
     )
 
 
-def _what_to_do(log: RawLog, titles: pl.DataFrame, titled: int, min_count: int) -> str:
-    """Return what to do where nothing is left, by the cause: no rows, ids that do not agree, or too few rows."""
+def _hint_if_empty(log: RawLog, titles: pl.DataFrame, titled: int, min_count: int) -> str:
+    """Return the hint for an empty result, by its cause: no rows, item ids that do not match, or too few rows."""
     if log.interactions.is_empty():
-        return "Check the file and what its filters leave."
+        return "Check the file and the filters."
     if titled < log.interactions.height / 2 and (clause := disagreement(log.interactions, titles)):
-        return f"Make the item ids agree between interactions and titles: {clause}."
-    return f"Prepare a larger log, or lower the {min_count} with --min-count."
+        return f"Make the item ids of interactions and titles match: {clause}."
+    return f"Prepare a larger log, or lower `min_count` from {min_count}."
 
 
 def k_core(interactions: pl.DataFrame, minimum: int) -> pl.DataFrame:
-    """Drop users and items with fewer than `minimum` interactions until none is left to drop."""
+    """Drop users and items with fewer than `minimum` interactions, repeatedly, until none is left to drop."""
     while True:
         kept = interactions.filter((pl.len().over("user") >= minimum) & (pl.len().over("item") >= minimum))
         if kept.height == interactions.height:
@@ -159,7 +158,7 @@ def k_core(interactions: pl.DataFrame, minimum: int) -> pl.DataFrame:
 
 
 def save_prepared(data: PreparedData, folder: Path) -> None:
-    """Write the three files of a prepared data set; the same data gives the same bytes."""
+    """Write the three files of a data set; equal data gives equal bytes."""
     tensors: dict[str, npt.NDArray[np.int32] | npt.NDArray[np.int64]] = {
         "items": data.items_N,
         "offsets": data.offsets_U,
@@ -172,7 +171,7 @@ def save_prepared(data: PreparedData, folder: Path) -> None:
 
 
 def load_prepared(folder: Path) -> PreparedData:
-    """Read what `save_prepared` wrote."""
+    """Read a data set written by `save_prepared`."""
     tensors = load_file(folder / INTERACTIONS_FILE)
     items = [json.loads(line) for line in (folder / ITEMS_FILE).read_text(encoding="utf-8").splitlines()]
     users = [json.loads(line) for line in (folder / USERS_FILE).read_text(encoding="utf-8").splitlines()]

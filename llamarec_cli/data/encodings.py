@@ -1,4 +1,4 @@
-"""Whether a file is text that can be read, told by its first bytes."""
+"""Detection of a text file's encoding from its first bytes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _MARKS = (
 
 
 class UnreadableError(LlamaRecError):
-    """A source is there, but not what it should be."""
+    """A source exists, but does not have the expected format."""
 
 
 def head_of(path: Path) -> bytes:
-    """Return the first bytes of a file, decompressed if its name says that it is compressed.
+    """Return the first bytes of a file, decompressed if it ends in .gz or .zst.
 
     Raises:
-        OSError, EOFError, zlib.error, zstandard.ZstdError: It cannot be read.
+        OSError, EOFError, zlib.error, zstandard.ZstdError: It is unreadable.
     """
     if path.suffix == ".gz":
         with gzip.open(path, "rb") as stream:
@@ -40,39 +40,42 @@ def head_of(path: Path) -> bytes:
 
 
 def check_text(name: str, head: bytes) -> None:
-    """Raise an `UnreadableError` if the first bytes are those of another encoding than UTF-8, or of no text.
+    """Raise unless the first bytes of a file may be text in UTF-8.
 
     Args:
-        name: What to call the file.
+        name: Name of the file, for messages.
         head: Its first bytes.
+
+    Raises:
+        UnreadableError: They are in another encoding, or are not text.
     """
     encoding = next((encoding for mark, encoding in _MARKS if head.startswith(mark)), None)
     if encoding is None and b"\x00" in head:
-        # Half of the bytes of English text in UTF-16 are zero, always the same half.
+        # In UTF-16, one of the two bytes of each ASCII character is zero, always the same one.
         odd = (head[::2].count(0) == 0) != (head[1::2].count(0) == 0)
         encoding = "UTF-16LE" if odd and head[1::2].count(0) else "UTF-16BE" if odd else None
         if encoding is None:
-            raise UnreadableError(f"{name} is no text: it holds zero bytes.", "Export it again, as text in UTF-8.")
+            raise UnreadableError(f"{name} is not text: it contains zero bytes.", "Export it again as text in UTF-8.")
     if encoding is not None:
         raise UnreadableError(f"{name} is in {encoding}, not in UTF-8.", convert_from(encoding, name))
     if b"\r" in head and b"\n" not in head:
         raise UnreadableError(
-            f"The lines of {name} end in carriage returns alone.", "Save it with the line ends of Unix or Windows."
+            f"The lines of {name} end in carriage returns only.", "Save it with Unix or Windows line endings."
         )
 
 
 def convert_from(encoding: str, name: str) -> str:
-    """Return the command that makes UTF-8 of a file."""
+    """Return the command that converts a file to UTF-8."""
     return f"iconv -f {encoding} -t UTF-8 {name} > utf-8-{Path(name).name}"
 
 
 def not_utf8(name: str) -> UnreadableError:
-    """Return what is said of text in another encoding that does not tell its name."""
+    """Return the error for text in an unknown encoding."""
     return UnreadableError(
         f"{name} is not text in UTF-8.",
-        f"Save it as UTF-8; if it is in Latin-1, as Excel writes it: {convert_from('ISO-8859-1', name)}",
+        f"Save it as UTF-8; if it is in Latin-1, as written by Excel: {convert_from('ISO-8859-1', name)}",
     )
 
 
-# What gzip, zlib and zstandard say of files that are not what their names say.
+# Exceptions that gzip, zlib and zstandard raise for malformed files.
 READING_ERRORS = (OSError, EOFError, zlib.error, zstandard.ZstdError)

@@ -1,4 +1,4 @@
-"""Histories that people hand in: JSON into a list of entries, each a title or a raw id."""
+"""Histories as users give them: JSON, parsed into a list of titles and raw ids."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from llamarec_cli import strict_json
 from llamarec_cli.errors import HistoryError, shown
 
-# Text may be a title or a raw id, a number is a raw id, and {"id": ...} or {"title": ...} says which.
+# Text is a title or a raw id, a number is a raw id, and {"id": ...} or {"title": ...} is explicit.
 HistoryEntry = str | int | Mapping[str, str | int]
 History = Sequence[HistoryEntry]
 
-# Bounds, so that no line of a file can take all memory: of one history as text, and of one entry.
+# Limits in characters on a history as JSON and on one entry, which bound memory.
 MAX_TEXT = 2_000_000
 MAX_ENTRY = 10_000
 
@@ -25,11 +25,11 @@ def parse_history(text: str, source: str) -> list[HistoryEntry]:
     """Read a history, oldest item first: a JSON list of titles or raw ids, or an object with such a `history`.
 
     Args:
-        text: The JSON. Lone surrogates stand for bytes that are not UTF-8.
-        source: Where it came from, for the sentence of an error.
+        text: The JSON; lone surrogates stand for bytes that are not UTF-8.
+        source: Where it came from, for messages.
 
     Raises:
-        HistoryError: It is not JSON, has another form, is too long or is empty.
+        HistoryError: It is not JSON, not a history, too long or empty.
     """
     if len(text) > MAX_TEXT:
         raise HistoryError(f"{source} is longer than {MAX_TEXT:,} characters.", "Keep the newest items.")
@@ -41,21 +41,21 @@ def parse_history(text: str, source: str) -> list[HistoryEntry]:
         raise HistoryError(
             f"{source} is not JSON (line {error.lineno}, column {error.colno}: {error.msg}).", _FORMS
         ) from error
-    except ValueError as error:  # NaN, a number of thousands of digits, or lists in lists in lists
-        raise HistoryError(f"{source} is no history.", _FORMS) from error
+    except ValueError as error:  # NaN, or a number or nesting beyond Python's limits
+        raise HistoryError(f"{source} is not a history.", _FORMS) from error
     if isinstance(value, dict):
         if "history" not in value:
             raise HistoryError(f'{source} is an object without "history".', _FORMS)
         value = value["history"]
     if not isinstance(value, list):
-        raise HistoryError(f"{source} holds no list.", _FORMS)
+        raise HistoryError(f"{source} is not a list.", _FORMS)
     if not value:
         raise HistoryError(f"The history in {source} is empty.", _FORMS)
     return [_entry(entry, f"Entry {place} of {source}") for place, entry in enumerate(value, start=1)]
 
 
 def is_utf8(text: str) -> bool:
-    """Tell whether text was read from UTF-8: bytes that are not were turned into lone surrogates."""
+    """Return whether text decoded with `surrogateescape` was UTF-8: other bytes became lone surrogates."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -66,14 +66,14 @@ def is_utf8(text: str) -> bool:
 def _entry(entry: Any, name: str) -> HistoryEntry:
     if isinstance(entry, dict):
         if len(entry) != 1 or not entry.keys() <= {"id", "title"}:
-            raise HistoryError(f"{name} is an object of another form: {shown(entry)}.", _ENTRY_FORMS)
+            raise HistoryError(f"{name} is an object with other keys: {shown(entry)}.", _ENTRY_FORMS)
         ((key, value),) = entry.items()
         return {key: _scalar(value, name)}
     return _scalar(entry, name)
 
 
 def _scalar(value: Any, name: str) -> str | int:
-    if isinstance(value, float) and value.is_integer():  # pandas writes an id as 7.0 where another one is missing
+    if isinstance(value, float) and value.is_integer():  # pandas writes 7 as 7.0 beside missing values
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise HistoryError(f"{name} is neither a title nor an item id: {shown(value)}.", _ENTRY_FORMS)

@@ -1,7 +1,7 @@
-"""Raw logs into two tables: interactions and titles.
+"""Readers of known raw logs: interactions and titles as two tables.
 
-A source is a folder, a zip or wheel, or one file of a folder. Which format it has is told by the names of its files.
-Nothing that was downloaded is ever evaluated: metadata lines are parsed as JSON or as Python literals.
+A source is a folder, a zip file or wheel, or one file of a folder. Its format is detected from its file names.
+Downloaded content is never evaluated: metadata lines are parsed as JSON or as Python literals.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from llamarec_cli.errors import LlamaRecError
 
 @dataclass(frozen=True)
 class RawLog:
-    """What a reader returns.
+    """Interactions and titles as read from a source.
 
     Attributes:
-        interactions: Columns `user` and `item` (raw ids as strings) and `time` (integer; seconds since 1970, or the
-            position within the user where the source knows no times), in file order.
+        interactions: Columns `user` and `item` (raw ids as text) and `time` (integer: seconds since 1970, or the
+            position in the user's sequence if the source has no times), in file order.
         titles: Columns `item` and `title`; items without a title are absent or have an empty one.
         has_timestamps: Whether `time` is in seconds.
     """
@@ -43,7 +43,7 @@ class RawLog:
 
 
 class RawFormat(StrEnum):
-    """How a source is written down."""
+    """Format of a source."""
 
     MOVIELENS_CSV = "ratings.csv and movies.csv of GroupLens"
     RECBOLE_ATOMIC = "ml-100k.inter and ml-100k.item of RecBole"
@@ -55,25 +55,25 @@ Opener = Callable[[], bytes]
 
 
 def read_raw_log(source: Path) -> RawLog:
-    """Read a folder, a zip or wheel, or one of the files in a folder.
+    """Read a folder, a zip file or wheel, or one of the files in a folder.
 
     Raises:
         LlamaRecError: The source is missing.
-        UnreadableError: It holds no known format, or is damaged.
+        UnreadableError: It has no known format, or is damaged.
     """
     if not source.exists():
-        raise LlamaRecError(f"The source {source} does not exist.", "Check the path given to --source.")
+        raise LlamaRecError(f"The source {source} does not exist.", "Check the path in `source`.")
     known = "Known: " + "; ".join(known.value for known in RawFormat)
     found: list[RawFormat] = []
     try:
         files = _list_files(source)
         found = _detect(files)
         if not found:
-            raise UnreadableError(f"{source} holds no known raw data set.", known)
+            raise UnreadableError(f"{source} contains no known raw data set.", known)
         if len(found) > 1:
             raise UnreadableError(
-                f"{source} holds several raw data sets: {'; '.join(found)}.",
-                "Give one of the files of the one you mean.",
+                f"{source} contains several raw data sets: {'; '.join(found)}.",
+                "Give one of the files of the data set that you mean.",
             )
         match found[0]:
             case RawFormat.MOVIELENS_CSV:
@@ -91,14 +91,14 @@ def read_raw_log(source: Path) -> RawLog:
             raise not_utf8(str(source)) from error
         raise UnreadableError(
             f"{source} cannot be read as {found[0] if found else 'a data set'}: {reason}.",
-            "Fetch or export it again, in that form.",
+            "Fetch or export it again in that format.",
         ) from error
 
 
 def _list_files(source: Path) -> dict[str, Opener]:
-    """Map each file's name, less any `.gz`, to what reads its bytes.
+    """Map each file's name, without `.gz`, to a function that reads its bytes.
 
-    Of one file in a folder, only that file and those that complete its format count.
+    If the source is one file, only it and its companion are listed.
     """
     if source.is_file() and zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as archive:
@@ -114,7 +114,7 @@ def _list_files(source: Path) -> dict[str, Opener]:
 
 
 def _partners(name: str) -> tuple[str, ...]:
-    """Return the files that one file needs beside it."""
+    """Return the files of the format that a file name belongs to."""
     for pair in _PAIRS.values():
         if name in pair:
             return pair
@@ -149,7 +149,7 @@ def _zip_opener(archive_path: Path, member: str) -> Opener:
 
 
 def _checked(name: str, content: bytes) -> bytes:
-    """Return the content of a file, unless it is in another encoding."""
+    """Return the content of a file after checking its encoding."""
     check_text(name, content[:HEAD_BYTES])
     return content
 
@@ -162,13 +162,13 @@ _PAIRS = {
 
 
 def _detect(files: Mapping[str, Opener]) -> list[RawFormat]:
-    """Return every format whose files are there; the Amazon one once for each pair."""
+    """Return the formats found; the Amazon format once for each pair of files."""
     found = [raw_format for raw_format, pair in _PAIRS.items() if files.keys() >= set(pair)]
     return found + [RawFormat.AMAZON_2014] * len(_amazon_pairs(files))
 
 
 def _amazon_pairs(files: Mapping[str, Opener]) -> list[tuple[str, str]]:
-    """Return the names of ratings and of their metadata."""
+    """Return the file names of ratings and their metadata."""
     ratings = [name for name in files if name.startswith("ratings_") and name.endswith(".csv")]
     return [(name, meta) for name in ratings if (meta := f"meta_{name[8:-4]}.json") in files]
 
@@ -205,7 +205,7 @@ def _read_recbole(files: Mapping[str, Opener]) -> RawLog:
 
 
 def _recbole_title(title: str, year: str) -> str:
-    """Join title and year; the year stands in a column of its own, but for item 1412, whose columns are shifted."""
+    """Join title and year. The year is a column of its own, except for item 1412, whose columns are shifted."""
     if title == "unkonwn":  # sic: item 267 has no title in the original either
         return ""
     return clean_movie_title(f"{title} ({year})" if len(year) == 4 and year.isdigit() else title)
@@ -225,9 +225,9 @@ def _read_amazon(files: Mapping[str, Opener]) -> RawLog:
 
 
 def _parse_metadata(line: bytes) -> tuple[str, str]:
-    """Return item and title of one line of Amazon metadata: JSON in 2018, Python literals in 2014, never evaluated.
+    """Parse item and title of one line of Amazon metadata: JSON in 2018, Python literals in 2014, never evaluated.
 
-    The official code keeps HTML entities in titles; a language model reads "&" better than "&amp;".
+    HTML entities in titles are decoded, unlike in the official code: a language model reads "&" better than "&amp;".
     """
     text = line.decode("utf-8")
     try:

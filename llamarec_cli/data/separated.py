@@ -1,4 +1,4 @@
-"""Text whose fields are separated: which separator and quotes it has, and reading it where quotes are amiss."""
+"""Separated text (CSV, TSV): detection of separator and quoting, and reading, also of malformed quotes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import zstandard
 from llamarec_cli.data.encodings import UnreadableError, not_utf8
 from llamarec_cli.data.histories import MAX_TEXT
 
-# Names of columns that no table has: the line, or in Parquet the row, that a row stands in, and what is wrong with it.
+# Internal columns: the line number (the row number in Parquet) and the fault of each row.
 ROW = "\x00row"
 FAULT = "\x00fault"
 _EXTRA = "\x00extra"
@@ -31,11 +31,11 @@ class Dialect:
 
     Attributes:
         separator: One character.
-        quoted: Whether a field may stand in quotes.
-        careful: Whether a quote stands where it should not, or a field goes over several lines: such a file is read
-            slowly, line by line, since a fast reader may swallow rows there.
+        quoted: Whether fields may be quoted.
+        careful: Whether a quote is misplaced or a field spans lines. Such a file is read by the slower `csv` module,
+            since polars may merge rows there.
         blank_lines: Whether there are empty lines.
-        header_line: Line of the header, from 1.
+        header_line: Line number of the header, from 1.
     """
 
     separator: str
@@ -46,12 +46,12 @@ class Dialect:
 
     @property
     def name(self) -> str:
-        """What separates, for people."""
+        """Name of the separator, for messages."""
         return _NAMES[self.separator]
 
 
 def lines_of(path: Path) -> pl.LazyFrame:
-    """Return the lines of a file as `text`, null where empty, numbered from 1."""
+    """Return the lines of a file as a column `text`, null where empty, numbered from 1 in `ROW`."""
     return pl.scan_csv(
         path,
         has_header=False,
@@ -67,12 +67,12 @@ def lines_of(path: Path) -> pl.LazyFrame:
 
 
 def dialect_of(path: Path, head: bytes, usual: str) -> Dialect:
-    """Tell separator and quotes of a file.
+    """Detect the separator and quoting of a file.
 
     Args:
         path: The file.
         head: Its first bytes.
-        usual: The separator that its name promises; another one counts if the header has only that.
+        usual: The separator expected from the file's name; another is used only if the header lacks this one.
 
     Raises:
         UnreadableError: It is not UTF-8.
@@ -80,7 +80,7 @@ def dialect_of(path: Path, head: bytes, usual: str) -> Dialect:
     try:
         text = head.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        if error.end < len(head) - 4:  # not just a character that the head cuts
+        if error.end < len(head) - 4:  # more than a character cut at the end of the head
             raise not_utf8(str(path)) from error
         text = head[: error.start].decode("utf-8-sig")
     lines = text.splitlines()
@@ -98,7 +98,7 @@ def dialect_of(path: Path, head: bytes, usual: str) -> Dialect:
             lines=written.sum(),
             blank=(~written).sum(),
             quotes=quotes.sum(),
-            # A quote within a field that has none around it, or a field that goes on in the next line.
+            # A quote in an unquoted field, or a quoted field that continues on the next line.
             improper=(quotes & ~pl.col("text").str.contains(proper)).sum(),
             doubled=(quotes & pl.col("text").str.contains(rf'(?:^|{s})"[^"{s}]*""[^"]')).sum(),
         )
@@ -106,7 +106,7 @@ def dialect_of(path: Path, head: bytes, usual: str) -> Dialect:
         .row(0, named=True)
     )
     if separator == "\t" and not quoted:
-        # Tabs need no quotes, and titles hold them: 12" single. They count if all that stands in them is as it must be.
+        # TSV needs no quoting, and titles contain quotes (12" single). They are syntax only if all are well-formed.
         certain = counts["doubled"] or counts["quotes"] == counts["lines"] - 1 > 1
         quoted = bool(certain) and not counts["improper"]
         careful = False
@@ -116,13 +116,13 @@ def dialect_of(path: Path, head: bytes, usual: str) -> Dialect:
 
 
 def scan_separated(path: Path, dialect: Dialect, columns: list[str], wanted: list[str]) -> pl.LazyFrame:
-    """Return some columns as text, each row's line and, where it is not to be used, its fault.
+    """Return some columns as text, and of each row its line number (`ROW`) and fault (`FAULT`).
 
     Args:
         path: The file.
-        dialect: How it is written.
+        dialect: Its dialect.
         columns: All its columns.
-        wanted: Those that are wanted.
+        wanted: The columns to return.
     """
     if dialect.careful:
         return _read_carefully(path, dialect, columns, wanted).lazy()
@@ -130,7 +130,7 @@ def scan_separated(path: Path, dialect: Dialect, columns: list[str], wanted: lis
         path,
         separator=dialect.separator,
         quote_char='"' if dialect.quoted else None,
-        # Fields beyond the header's, as an unquoted comma makes them, come to light in a column of their own.
+        # An extra column reveals rows with more fields than the header, caused by an unquoted comma.
         schema={**dict.fromkeys(columns, pl.String), _EXTRA: pl.String},
         missing_columns="insert",
         truncate_ragged_lines=True,
@@ -158,6 +158,7 @@ def header_of(path: Path, dialect: Dialect) -> list[str]:
 
 
 def _read_carefully(path: Path, dialect: Dialect, columns: list[str], wanted: list[str]) -> pl.DataFrame:
+    """Read a file with the `csv` module, so that a malformed quote spoils only its own row."""
     places = [columns.index(name) for name in wanted]
     found: list[list[str | None]] = [[] for _ in wanted]
     lines: list[int] = []
@@ -172,7 +173,7 @@ def _read_carefully(path: Path, dialect: Dialect, columns: list[str], wanted: li
             try:
                 row = next(reader, None)
             except csv.Error:
-                row, fault = [""], "a quote that is not closed, or not doubled"
+                row, fault = [""], "a quote that is not closed or not doubled"
             if row is None:
                 break
             if not row or header:
@@ -206,5 +207,5 @@ def _text_of(path: Path) -> Iterator[IO[str]]:
 def _bounded(path: Path, stream: IO[str]) -> Iterator[str]:
     while line := stream.readline(MAX_TEXT + 1):
         if len(line) > MAX_TEXT:
-            raise UnreadableError(f"{path} has a line of more than {MAX_TEXT:,} characters.", "Check its quotes.")
+            raise UnreadableError(f"{path} has a line longer than {MAX_TEXT:,} characters.", "Check its quotes.")
         yield line

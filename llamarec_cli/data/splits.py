@@ -1,4 +1,4 @@
-"""Leave-one-out (paper, section 4.0.3): the last item tests, the second last validates, the rest trains."""
+"""Leave-one-out splits (paper, section 4.0.3): last item for test, second last for validation, rest for training."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from llamarec_cli.data.dataset import PreparedData
 
-# Below this a user has nothing to train on once two items are held out.
+# A shorter sequence leaves nothing to train on once two items are held out.
 MIN_EVALUATED_LENGTH = 3
 
 
 class Split(StrEnum):
-    """Which held-out item is predicted."""
+    """The held-out item to predict."""
 
     VALIDATION = "validation"
     TEST = "test"
@@ -23,11 +23,11 @@ class Split(StrEnum):
 
 @dataclass(frozen=True)
 class Sequences:
-    """Item sequences of several users, one after the other.
+    """Item sequences in compressed sparse row form.
 
     Attributes:
-        items_N: Item ids; int32.
-        offsets_S: Where each sequence begins; S + 1 entries; int64.
+        items_N: Item ids of all sequences, concatenated; int32.
+        offsets_S: Start of each sequence; S + 1 entries; int64.
     """
 
     items_N: npt.NDArray[np.int32]
@@ -49,12 +49,12 @@ class Sequences:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Histories and the one item that came next, for every user who is evaluated.
+    """Histories and next items of the evaluated users of one split.
 
     Attributes:
         users_S: Index of the user in the prepared data; int64.
-        histories: What happened before the target; S sequences.
-        targets_S: The item that came next; int32.
+        histories: Items before the target; S sequences.
+        targets_S: The held-out next item; int32.
     """
 
     users_S: npt.NDArray[np.int64]
@@ -65,14 +65,14 @@ class HeldOut:
         return len(self.targets_S)
 
     def of_users(self, users: npt.NDArray[np.int64]) -> HeldOut:
-        """Return the cases of some users alone, by their places here."""
+        """Return the cases of some users, by their index in this split."""
         return HeldOut(self.users_S[users], self.histories.subset(users), self.targets_S[users])
 
 
 def training_sequences(data: PreparedData) -> Sequences:
     """Return each user's sequence without its two held-out items.
 
-    A user shorter than `MIN_EVALUATED_LENGTH` is not evaluated, so the whole sequence trains.
+    A sequence shorter than `MIN_EVALUATED_LENGTH` is not evaluated, so all of it is used for training.
     """
     return _truncated(data, np.arange(data.user_count), held_out=2)
 
@@ -80,7 +80,7 @@ def training_sequences(data: PreparedData) -> Sequences:
 def held_out(data: PreparedData, split: Split) -> HeldOut:
     """Return the cases of one split, for users of at least `MIN_EVALUATED_LENGTH` interactions.
 
-    The test histories include the validation item, as in the paper's code: it happened before the test item.
+    Test histories include the validation item, as in the paper's code, since it precedes the test item.
     """
     back = 2 if split is Split.VALIDATION else 1
     lengths = np.diff(data.offsets_U)

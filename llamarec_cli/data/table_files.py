@@ -1,7 +1,4 @@
-"""Tables as files: CSV, TSV, JSON lines and Parquet, gzip or zstd, read lazily, a column found by its usual names.
-
-Only the columns that count are ever held.
-"""
+"""Table files: CSV, TSV, JSON lines (each may be compressed with gzip or zstd) and Parquet, read lazily by column."""
 
 from __future__ import annotations
 
@@ -18,14 +15,14 @@ from llamarec_cli import strict_json
 from llamarec_cli.data.columns import Role, usual_column
 from llamarec_cli.data.encodings import READING_ERRORS, UnreadableError, check_text, head_of, not_utf8
 from llamarec_cli.data.separated import FAULT, ROW, Dialect, dialect_of, header_of, lines_of, scan_separated
-from llamarec_cli.errors import LlamaRecError, UsageError, nearest
+from llamarec_cli.errors import LlamaRecError, UsageError, suggestion
 
-# Lines of JSON that are looked at for their keys.
+# Lines of JSON searched for keys.
 _SAMPLED_LINES = 1000
 
 
 class TableForm(StrEnum):
-    """How a table is written."""
+    """Format of a table."""
 
     CSV = "csv"
     TSV = "tsv"
@@ -47,32 +44,30 @@ _USUAL_SEPARATORS = {TableForm.CSV: ",", TableForm.TSV: "\t"}
 
 
 class Table:
-    """A table on disk: its columns, and a lazy view of them.
+    """A table on disk and its column names.
 
     Attributes:
-        path: Where it is.
-        form: How it is written.
-        dialect: Separator and quotes of CSV and TSV.
+        path: The file.
+        form: Its format.
+        dialect: Separator and quoting of CSV and TSV; None for other formats.
         columns: Names of its columns.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.is_file():
-            what = "is no file that can be read twice" if path.exists() and not path.is_dir() else "is no file"
-            raise LlamaRecError(
-                f"{path} {what}." if path.exists() else f"There is no file {path}.", "Check the path, or save it there."
-            )
+            wrong = f"{path} is not a regular file." if path.exists() else f"There is no file {path}."
+            raise LlamaRecError(wrong, "Check the path.")
         plain = path.with_suffix("") if path.suffix in (".gz", ".zst") else path
         form = _ENDINGS.get(plain.suffix.lower())
         if form is None:
             raise UnreadableError(
-                f"{path} has an ending that tells no format.",
-                f"Rename it to end in {', '.join(_ENDINGS)}; of these but Parquet, .gz or .zst may follow.",
+                f"The format of {path} is unknown.",
+                f"Rename it to end in {', '.join(_ENDINGS)}; all but Parquet may be followed by .gz or .zst.",
             )
         self.form = form
         self.dialect: Dialect | None = None
-        with as_sentences(path):
+        with table_failures(path):
             if form is not TableForm.PARQUET:
                 head = head_of(path)
                 check_text(str(path), head)
@@ -85,37 +80,45 @@ class Table:
             raise UnreadableError(f"{path} is empty.", "Export it again.")
 
     def find(self, role: Role, given: str | None, option: str) -> str | None:
-        """Return the column of a role, or None if none was given and none has a usual name."""
+        """Return the column of a role, or None if none is given and none has a usual name.
+
+        Args:
+            role: The role.
+            given: The column that the user named, if any.
+            option: The argument by which the user names it, for messages.
+
+        Raises:
+            UsageError: The given column does not exist.
+        """
         if given is not None:
             if given not in self.columns:
                 raise UsageError(
-                    f"{self.path} has no column {given}: {nearest(given, self.columns)}",
-                    f"Its columns are {', '.join(self.columns)}. Change {option}.",
+                    f"{self.path} has no column {given}{suggestion(given, self.columns)}",
+                    f"Its columns are {', '.join(self.columns)}. Change `{option}`.",
                 )
             return given
         return usual_column(role, self.columns)
 
     def column(self, role: Role, given: str | None, option: str) -> str:
-        """Return the column of a role that must be there."""
+        """Return the column of a role, like `find`, and raise if there is none."""
         found = self.find(role, given, option)
         if found is None and len(self.columns) == 1 and re.search(r"[,;|\t]", self.columns[0]):
             raise UnreadableError(
-                f"{self.path} has one column only, called {self.columns[0]}: each line is quoted as a whole.",
+                f"{self.path} has a single column, {self.columns[0]}: each line is quoted as a whole.",
                 "Export it with quotes around fields, not around lines.",
             )
         if found is None:
             what = "item" if role is Role.CATALOGUE_ITEM else role
             raise UsageError(
-                f"No column of {self.path} is called like one of {what}s.",
-                f"Its columns are {', '.join(self.columns)}{self._separated_by()}. Name it: {option} NAME",
+                f"No column of {self.path} has a usual name for {what}s.",
+                f"Its columns are {', '.join(self.columns)}{self._separated_by()}. Name it with `{option}`.",
             )
         return found
 
     def scan(self, columns: list[str]) -> pl.LazyFrame:
-        """Return some columns, as text unless the format knows better, and of each row its place and its fault.
+        """Return some columns (as text, except in Parquet), and of each row its number `ROW` and fault `FAULT`.
 
-        The place, `ROW`, is the line in a file of lines, else the number of the row, from 1; `FAULT` is null, or tells
-        why the row is not to be used.
+        The number is that of the line, or of the row in Parquet, from 1. The fault is null for a valid row.
         """
         match self.form:
             case TableForm.CSV | TableForm.TSV:
@@ -124,14 +127,14 @@ class Table:
             case TableForm.JSON_LINES:
                 if awkward := [name for name in columns if re.search(r"['\"\\]", name)]:
                     raise UsageError(
-                        f"The key {awkward[0]} of {self.path} holds a quote or a backslash and cannot be asked for.",
+                        f"The key {awkward[0]} of {self.path} contains a quote or a backslash and cannot be read.",
                         "Rename it.",
                     )
                 fields = [pl.col("text").str.json_path_match(f"$['{name}']").alias(name) for name in columns]
                 lines = lines_of(self.path).filter(pl.col("text").str.strip_chars() != "")
-                # Nothing of a line can be found where it is no JSON, or where it is but something else.
+                # No key is found both in a line that is not JSON and in an object without these keys.
                 fault = pl.when(pl.all_horizontal(pl.col(columns).is_null())).then(
-                    pl.when(pl.col("text").str.json_path_match("$").is_null()).then(pl.lit("no JSON"))
+                    pl.when(pl.col("text").str.json_path_match("$").is_null()).then(pl.lit("not JSON"))
                 )
                 return lines.with_columns(fields).select(ROW, *columns, fault.alias(FAULT))
             case TableForm.PARQUET:
@@ -140,7 +143,7 @@ class Table:
         assert_never(self.form)
 
     def where(self, row: int) -> str:
-        """Return what to call a row: its line, in a file that has lines."""
+        """Return the place of a row for messages: its line, or its row in Parquet."""
         return f"row {row}" if self.form is TableForm.PARQUET else f"line {row}"
 
     def _separated_by(self) -> str:
@@ -151,7 +154,7 @@ class Table:
             return header_of(self.path, self.dialect)
         if self.form is TableForm.PARQUET:
             return pl.scan_parquet(self.path, glob=False).collect_schema().names()
-        # Of all the first records, since one may leave out what it does not know.
+        # Keys of the first records, since a record may omit some.
         found: dict[str, None] = {}
         for (text,) in lines_of(self.path).select("text").head(_SAMPLED_LINES).collect().iter_rows():
             try:
@@ -162,12 +165,12 @@ class Table:
                 found |= dict.fromkeys(record)
         if found:
             return list(found)
-        raise UnreadableError(f"{self.path} does not hold one JSON object a line.", "Export it as JSON lines.")
+        raise UnreadableError(f"{self.path} does not contain one JSON object per line.", "Export it as JSON lines.")
 
 
 @contextmanager
-def as_sentences(path: Path) -> Iterator[None]:
-    """Turn what polars says of a file into a sentence."""
+def table_failures(path: Path) -> Iterator[None]:
+    """Translate errors of polars and the decompressors about a file."""
     try:
         yield
     except (pl.exceptions.PolarsError, UnicodeDecodeError, *READING_ERRORS) as error:
@@ -175,5 +178,5 @@ def as_sentences(path: Path) -> Iterator[None]:
         if isinstance(error, UnicodeDecodeError) or "utf-8" in reason.lower():
             raise not_utf8(str(path)) from error
         raise UnreadableError(
-            f"{path} cannot be read: {reason}.", "Export it again, in the form its name says, with every quote closed."
+            f"{path} cannot be read: {reason}.", "Export it again in the format of its name, with all quotes closed."
         ) from error

@@ -1,4 +1,4 @@
-"""Titles of items from a table of one's own: from one column, or several joined."""
+"""Titles of items from the user's own table: from one column, or joined from several."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from llamarec_cli.errors import UsageError
 if TYPE_CHECKING:
     from llamarec_cli.data.tables import TableOptions
 
-# If more than this share of items that come several times have several titles, the column holds something else.
+# Largest share of repeated items with several titles; above it, the column does not contain titles.
 _MOST_WITH_SEVERAL = 0.5
 
 
 @dataclass(frozen=True)
 class TableTitles:
-    """What was read.
+    """Titles read from a table.
 
     Attributes:
         titles: Columns `item` and `title`, each item once.
-        untitled: Items without a title.
-        faults: Place and fault of each row that was not used.
-        item_column: What was taken for the items.
-        title_column: What was taken for the titles: a column, or several in braces.
-        item_example: One of the items.
-        example: One of the titles.
+        untitled: Number of items without a title.
+        faults: `ROW` and `FAULT` of each malformed row.
+        item_column: Column of item ids.
+        title_column: Column of titles, or a template of several.
+        item_example: An item id.
+        example: A title.
     """
 
     titles: pl.DataFrame
@@ -48,18 +48,18 @@ def read_titles(table: Table, item_column: str, options: TableOptions, *, own_fi
     """Read the first title of each item.
 
     Args:
-        table: Where they stand.
-        item_column: The interactions' column of items; it counts if it is here too and no other is named.
-        options: Which columns the user named.
-        own_file: Whether this is a file of items, not the interactions.
+        table: The table of items, or of interactions.
+        item_column: The column of item ids in the interactions.
+        options: Columns named by the user.
+        own_file: Whether the table is a file of items rather than the interactions.
 
     Raises:
-        UsageError: A column is not there, or what was taken for titles holds something else.
+        UsageError: A column is missing, or the column with a usual name for titles has other content.
     """
     title, needed = _title(table, options.title_column)
     here = options.item_column if options.item_column in table.columns else None
     if own_file:
-        items = table.column(Role.CATALOGUE_ITEM, options.items_id_column or here, "--items-id-column")
+        items = table.column(Role.CATALOGUE_ITEM, options.items_id_column or here, "items_id_column")
     else:
         items = item_column
     tidy = title.str.replace_all(r"\s+", " ").str.strip_chars()
@@ -89,22 +89,22 @@ def read_titles(table: Table, item_column: str, options: TableOptions, *, own_fi
 
 
 def _title(table: Table, template: str | None) -> tuple[pl.Expr, list[str]]:
-    """Return the title, and the columns that it is made of."""
+    """Return the expression of the title, and the columns that it uses."""
     if template is None or "{" not in template:
-        column = table.column(Role.TITLE, template, "--title-column")
+        column = table.column(Role.TITLE, template, "title_column")
         return text_of(column), [column]
     parts = re.findall(r"\{([^{}]+)\}", template)
     between = re.sub(r"\{[^{}]+\}", "", template)
     if not parts or len(set(parts)) != len(parts) or "{" in between or "}" in between:
         raise UsageError(
-            f"--title-column {template!r} must name each column once, in braces.",
-            'Write it as in "{title} by {brand}".',
+            f"`title_column` must name each column once, in braces, not {template!r}.",
+            'For example "{title} by {brand}".',
         )
-    columns = {part: table.column(Role.TITLE, part, "--title-column") for part in parts}
+    columns = {part: table.column(Role.TITLE, part, "title_column") for part in parts}
     texts = [text_of(column) for column in columns.values()]
-    usual = table.find(Role.TITLE, None, "--title-column")
+    usual = table.find(Role.TITLE, None, "title_column")
     alone = text_of(usual if usual is not None and usual in columns.values() else columns[parts[0]])
-    # Null where one of them is missing: then the title itself stands alone, and without it there is none.
+    # `format` is null if any value is missing; then the title stands alone. Without a title the result is null.
     title = pl.when(alone.is_not_null()).then(
         pl.coalesce(pl.format(re.sub(r"\{[^{}]+\}", "{}", template), *texts), alone)
     )
@@ -112,13 +112,13 @@ def _title(table: Table, template: str | None) -> tuple[pl.Expr, list[str]]:
 
 
 def _check_guess(table: Table, found: pl.DataFrame, column: str) -> None:
-    """Refuse a column of a log that was taken for titles by its name alone, and tells something of the interactions."""
+    """Raise if a column of the interactions, chosen by its name, varies too much within items to be a title."""
     often = found.filter(pl.col("rows") > 1)
     several = often.filter(pl.col("one") != pl.col("other"))
     if several.height > _MOST_WITH_SEVERAL * often.height:
         raise UsageError(
-            f"The column {column} of {table.path} holds no titles: {several.height:,} of {often.height:,} items have "
-            f"several, such as {several['one'][0]} and {several['other'][0]}.",
-            f"Give titles in a file of items, --items FILE, or name their column: --title-column NAME ({column} if it "
-            "is meant).",
+            f"The column {column} of {table.path} does not contain titles: {several.height:,} of {often.height:,} "
+            f"items have several values, such as {several['one'][0]} and {several['other'][0]}.",
+            "Give titles in a file of items with `items`, or name their column with `title_column` "
+            f"({column} to use it nevertheless).",
         )

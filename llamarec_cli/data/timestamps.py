@@ -1,7 +1,7 @@
-"""Times as people write them down, as microseconds since 1970: dates, numbers of any unit, text of the usual forms.
+"""Parsing of timestamps into microseconds since 1970: dates, numbers of any unit, text in the usual formats.
 
-The form is that of a column, not of a value: `3/4/2024` is told by `31/12/2024` beside it, and a number of seconds
-among milliseconds is a fault. What is not of the column's form has no time.
+One format is detected for a whole column: `31/12/2024` decides how `3/4/2024` is read, and a number of seconds among
+milliseconds is invalid. Values in any other format are null.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import polars as pl
 from llamarec_cli.data.columns import MISSING
 from llamarec_cli.errors import UsageError
 
-# Integers above these are milli-, micro- and nanoseconds since 1970: as seconds they lie beyond the year 5000.
+# Ranges of absolute values (above, up to), ticks per second and name: read as seconds, 10**11 is in the year 5138.
 _UNITS = (
     (0, 10**11, 1, "seconds since 1970"),
     (10**11, 10**14, 10**3, "milliseconds since 1970"),
@@ -28,35 +28,34 @@ _OFFSET = r"(:\d{2}(?:\.\d+)?) ?([+-])(\d{2}):?(\d{2})?$"
 _YEAR_FIRST = "year-month-day"
 _DAY_FIRST, _MONTH_FIRST = "day/month/year", "month/day/year"
 
-
-# Columns that no table has, for steps on the way.
+# Internal columns for intermediate results.
 _TEXT, _PLAIN, _NAMED = "\x00text", "\x00plain", "\x00named"
 MICROSECONDS = "\x00microseconds"
 
 
 @dataclass(frozen=True)
-class Moments:
-    """How a column of times is read.
+class Timestamps:
+    """A parsed column of timestamps.
 
     Attributes:
-        frame: The table with a column `MICROSECONDS` since 1970, null where a value has not the form.
-        form: The form, for people; empty if none reads a single value.
+        frame: The table with a column `MICROSECONDS` since 1970, null for values in another format.
+        form: Name of the format; empty if no value could be parsed.
     """
 
     frame: pl.LazyFrame
     form: str
 
 
-def read_moments(frame: pl.LazyFrame, column: str, given: str | None = None) -> Moments:
-    """Tell the form of a column of times by all its values: the one that reads most of them.
+def read_timestamps(frame: pl.LazyFrame, column: str, given: str | None = None) -> Timestamps:
+    """Parse a column of timestamps in the format that fits most of its values.
 
     Args:
         frame: The table.
         column: Name of the column.
-        given: A form such as `%d/%m/%Y %H:%M`, if the user says it.
+        given: A format such as `%d/%m/%Y %H:%M`; None detects it.
 
     Raises:
-        UsageError: The days and months of all values could be taken for each other.
+        UsageError: Day and month are ambiguous in all values.
     """
     kind = frame.collect_schema()[column]
     value = pl.col(column)
@@ -76,7 +75,7 @@ def read_moments(frame: pl.LazyFrame, column: str, given: str | None = None) -> 
     forms = {name: _of_unit(number, *unit) for *unit, name in _UNITS}
     counts = _counts(frame, forms)
     if counts[_UNITS[0][-1]] + counts[_UNITS[1][-1]] == total:
-        # 20241231 is a day, if all are: as seconds they would lie in one week of August 1970.
+        # 20241231 is a date if all values are; as seconds, dates of the years 1900 to 2099 would all be in August 1970.
         days = {"yearmonthday": _compact(text)}
         if _counts(frame, days)["yearmonthday"] == total:
             forms = days
@@ -88,7 +87,7 @@ def read_moments(frame: pl.LazyFrame, column: str, given: str | None = None) -> 
         others = {_YEAR_FIRST: _read_text(_PLAIN, r"^\d{4}-", ["%Y-%m-%d"], clocks)}
         counts |= _counts(frame, others)
         if counts[_YEAR_FIRST] < total:
-            frame = frame.with_columns(_without_names(text).alias(_NAMED))
+            frame = frame.with_columns(_plain_month_names(text).alias(_NAMED))
             others |= _other_forms(clocks)
             counts |= _counts(frame, others)
             _refuse_ambiguous(frame, column, others, counts)
@@ -97,56 +96,57 @@ def read_moments(frame: pl.LazyFrame, column: str, given: str | None = None) -> 
     return _read(frame, forms[best], best if counts[best] else "")
 
 
-def _read(frame: pl.LazyFrame, microseconds: pl.Expr, form: str) -> Moments:
-    return Moments(frame.with_columns(microseconds.alias(MICROSECONDS)), form)
+def _read(frame: pl.LazyFrame, microseconds: pl.Expr, form: str) -> Timestamps:
+    return Timestamps(frame.with_columns(microseconds.alias(MICROSECONDS)), form)
 
 
 def _counts(frame: pl.LazyFrame, forms: Mapping[str, pl.Expr]) -> dict[str, int]:
-    """Count the values that each form reads."""
+    """Count the values that each format parses."""
     read = [expression.is_not_null().sum().alias(name) for name, expression in forms.items()]
     return frame.select(read).collect().row(0, named=True)
 
 
 def _of_unit(number: pl.Expr, above: int, limit: int, ticks: int) -> pl.Expr:
-    """Return numbers of one unit as microseconds; those of another size are none."""
+    """Convert numbers of one unit to microseconds; null for numbers out of its range."""
     size = number.abs()
     fits = (size <= limit) & (size > above) if above else size <= limit
     return pl.when(fits).then((number * (1_000_000 / ticks)).cast(pl.Int64, strict=False))
 
 
 def _compact(text: pl.Expr) -> pl.Expr:
-    """Read `20241231` and `20241231235959`."""
+    """Parse `20241231` and `20241231235959`."""
     day = pl.when(text.str.contains(r"^(?:19|20)\d{6}$")).then(text.str.to_datetime("%Y%m%d", strict=False))
     second = pl.when(text.str.contains(r"^(?:19|20)\d{12}$")).then(text.str.to_datetime("%Y%m%d%H%M%S", strict=False))
     return pl.coalesce(day, second).dt.epoch("us")
 
 
 def _plain(text: pl.Expr) -> pl.Expr:
-    """Return text without zone and offset, with a blank between date and clock, and `-` within a date of numbers."""
+    """Normalise text: no time zone or offset, one space between date and time, `-` in numeric dates."""
     text = text.str.replace(r"(?i) ?(?:UTC|GMT|Z)$", "").str.replace(_OFFSET, "$1")
     text = text.str.replace(r"^(\d{1,4})[/.-](\d{1,2})[/.-](\d{1,4})", "$1-$2-$3")
     return text.str.replace(r"^(\d[\d-]+\d),?[Tt ] *", "$1 ")
 
 
-def _without_names(text: pl.Expr) -> pl.Expr:
-    """Return text with a named month as `_plain`, without the day of the week, the year before the clock."""
+def _plain_month_names(text: pl.Expr) -> pl.Expr:
+    """Normalise text with a month name: like `_plain`, without the day of the week, and the year before the time."""
     text = text.str.replace(r"(?i)^(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? ", "").str.replace_all(r"[,. ]+ ?", " ")
     text = _plain(text.str.replace(r"^(\d{1,2})-([A-Za-z]+)-", "$1 $2 "))
     return text.str.replace(r"^([A-Za-z]+ \d{1,2}) ([\d:]+) (\d{4})$", "$1 $3 $2")
 
 
 def _read_text(plain: str, must: str, dates: list[str], clocks: list[str]) -> pl.Expr:
-    """Read plain text by forms of dates with any clock behind them; the offset in the full text counts."""
-    moments = [
+    """Parse normalised text with any of the date and time formats, and apply the offset of the original text."""
+    parsed = [
         pl.col(plain).str.to_datetime(date + clock, strict=False, time_unit="us") for clock in clocks for date in dates
     ]
     offset = pl.col(_TEXT).str.extract_groups(_OFFSET).struct
     minutes = offset[2].cast(pl.Int64) * 60 + offset[3].cast(pl.Int64).fill_null(0)
     ahead = pl.when(offset[1] == "-").then(-minutes).otherwise(minutes).fill_null(0)
-    return pl.when(pl.col(plain).str.contains(must)).then(pl.coalesce(moments).dt.epoch("us") - ahead * 60 * 1_000_000)
+    return pl.when(pl.col(plain).str.contains(must)).then(pl.coalesce(parsed).dt.epoch("us") - ahead * 60 * 1_000_000)
 
 
 def _other_forms(clocks: list[str]) -> dict[str, pl.Expr]:
+    """Return the parsers of formats other than year-month-day, by name."""
     must = r"^\d{1,2}-\d{1,2}-\d{4}(?: |$)"
     names = ["%d %b %Y", "%b %d %Y", "%d %B %Y", "%B %d %Y"]
     return {
@@ -159,7 +159,7 @@ def _other_forms(clocks: list[str]) -> dict[str, pl.Expr]:
 def _refuse_ambiguous(
     frame: pl.LazyFrame, column: str, forms: Mapping[str, pl.Expr], counts: Mapping[str, int]
 ) -> None:
-    """Refuse dates that are read as well with the day first as with the month first, and otherwise."""
+    """Raise if all dates can be read both with the day and with the month first, with different results."""
     most = max(counts.values())
     if not (counts[_DAY_FIRST] == counts[_MONTH_FIRST] == most > 0):
         return
@@ -167,14 +167,14 @@ def _refuse_ambiguous(
     if differ.height:
         value = str(differ.item()).strip()
         raise UsageError(
-            f"The days and months of {column} cannot be told apart: {value} may be either.",
-            f'--time-format "{_form_of(value, "%d", "%m")}" if the day comes first, '
-            f'--time-format "{_form_of(value, "%m", "%d")}" if the month does.',
+            f"Day and month in {column} are ambiguous: {value} may be either.",
+            f'Set `time_format` to "{_form_of(value, "%d", "%m")}" if the day comes first, '
+            f'or to "{_form_of(value, "%m", "%d")}" if the month does.',
         )
 
 
 def _form_of(value: str, first: str, second: str) -> str:
-    """Return the form of a date with a clock, such as `%d/%m/%Y %H:%M`, by one value of it."""
+    """Return the format of a value, such as `%d/%m/%Y %H:%M`, with the given directives for day and month."""
     form = re.sub(r"^\d{1,2}([/.-])\d{1,2}([/.-])\d{4}", rf"{first}\g<1>{second}\g<2>%Y", value)
     hour = "%I" if re.search(r"(?i)[ap]m$", form) else "%H"
     form = re.sub(r"\d{1,2}:\d{2}(:\d{2})?", lambda clock: f"{hour}:%M" + (":%S" if clock[1] else ""), form)

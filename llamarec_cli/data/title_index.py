@@ -1,4 +1,4 @@
-"""Finding the item that a person means by a title or a raw id."""
+"""Lookup of items by title or raw id, as users type them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from numbers import Real
 from llamarec_cli.data.histories import HistoryEntry
 from llamarec_cli.data.titles import canonical, normalise_title, split_year
 
-# Titles longer than this are not compared with all others: that takes the product of the lengths.
+# Longest title for the fuzzy search, whose time grows with the product of the lengths.
 _LONGEST_COMPARED = 200
 _INTEGRAL = re.compile(r"([+-]?\d+)\.0+")
 
 
 @dataclass(frozen=True)
 class Match:
-    """What was found for one entry of a history.
+    """Result of looking up one entry of a history.
 
     Attributes:
         given: The title or raw id as typed.
-        item: Item id, or None where nothing fits.
-        others: Other items that fit as well.
-        by_id: Whether it was taken for a raw id.
+        item: Item id, or None if nothing matches.
+        others: Other items that match as well.
+        by_id: Whether the entry was read as a raw id.
     """
 
     given: str
@@ -35,14 +35,14 @@ class Match:
 
 @dataclass
 class TitleIndex:
-    """Finds items by exact title, by raw id, then by title ignoring case, articles, year and punctuation.
+    """Index of items by exact title, by raw id, and by title without case, articles, year and punctuation.
 
     Titles and raw ids are compared in their canonical form: composed characters, single blanks.
 
     Attributes:
         titles: Title of each item; index 0 is padding.
         raw_ids: Raw id of each item; index 0 is padding.
-        popularity: Interactions of each item; among equal titles the most popular wins, then the lowest id.
+        popularity: Interactions of each item; of equal titles the most popular is preferred, then the lowest id.
     """
 
     titles: Sequence[str]
@@ -60,10 +60,10 @@ class TitleIndex:
             self._by_raw_id.setdefault(canonical(self.raw_ids[item]), item)
 
     def find(self, entry: HistoryEntry) -> Match:
-        """Find what an entry means.
+        """Find the item of an entry.
 
-        Text may be a title or a raw id, and a title wins, since people type titles ("1984"); the other reading is
-        among `others`. A number is a raw id, and `{"id": ...}` or `{"title": ...}` says which is meant.
+        Text may be a title or a raw id; an exact title is preferred, since users type titles ("1984"), and an item with
+        that raw id is among `others`. A number is a raw id. `{"id": ...}` and `{"title": ...}` are explicit.
         """
         if isinstance(entry, Mapping):
             ((kind, value),) = entry.items()
@@ -79,29 +79,29 @@ class TitleIndex:
         return Match(given, taken.item, tuple(item for item in others if item != taken.item), taken.by_id)
 
     def nearest(self, given: str) -> tuple[str, ...]:
-        """Return the titles that are nearest to one that is not known, at most three."""
+        """Return up to three titles similar to an unknown one."""
         wanted = normalise_title(given)
         if not wanted or len(wanted) > _LONGEST_COMPARED:
             return ()
-        # "Star Wars" stands in some catalogues as "Star Wars: Episode IV"; the most popular comes first.
+        # "Star Wars" may be listed as "Star Wars: Episode IV"; the most popular comes first.
         longer = [key for key in self._loose if key.startswith(f"{wanted} ")]
         near = list(dict.fromkeys([*longer[:2], *get_close_matches(wanted, list(self._loose), n=3, cutoff=0.6)]))
         return tuple(self.titles[self._loose[key][0]] for key in near[:3])
 
     def is_shared(self, item: int) -> bool:
-        """Tell whether another item has the very same title."""
+        """Return whether another item has the same title."""
         return len(self._exact[canonical(self.titles[item])]) > 1
 
     def _by_id(self, given: str) -> Match:
         raw_id = canonical(given)
         item = self._by_raw_id.get(raw_id)
-        if item is None and (integral := _INTEGRAL.fullmatch(raw_id)):  # "3.0", as pandas writes an id of 3
+        if item is None and (integral := _INTEGRAL.fullmatch(raw_id)):  # pandas writes 3 as 3.0 beside missing values
             item = self._by_raw_id.get(integral[1])
         return Match(given, item, by_id=True)
 
     def _by_title(self, given: str) -> Match:
         items = self._exact.get(canonical(given)) or self._loose.get(normalise_title(given), [])
-        # A year that was typed must be the year of the film: "Sabrina (1954)" is not the one of 1995.
+        # A typed year must match: "Sabrina (1954)" is not the film of 1995.
         if year := split_year(given)[1]:
             items = [item for item in items if split_year(self.titles[item])[1] in (None, year)]
         return Match(given, items[0], tuple(items[1:])) if items else Match(given, None)

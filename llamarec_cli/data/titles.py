@@ -1,6 +1,6 @@
-"""Item titles: their one form, cleaning those of movies, and what spellings of one title have in common.
+"""Item titles: canonical form, cleaning of movie titles, and a normal form shared by spellings of one title.
 
-Every function takes time that is linear in the text: titles are typed by people and exported by programs.
+Every function takes time linear in the length of the text, which is untrusted input.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _NOT_WORD = re.compile(r"[^\w]+")
 
 
 def canonical(text: str) -> str:
-    """Return the one form of a title or raw id: composed characters (NFC), single blanks, none around it."""
+    """Return the canonical form of a title or raw id: Unicode NFC, single spaces, stripped."""
     return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
 def clean_movie_title(raw: str) -> str:
     """Turn `Postman, The (Postino, Il) (1994)` into `The Postman (1994)`.
 
-    Parenthesised aliases at the end go, a trailing article moves to the front, the year stays. A title that starts
-    with its parenthesis, such as `(500) Days of Summer`, keeps it; the official code would lose it.
+    Aliases in parentheses at the end are removed, a trailing article moves to the front, the year is kept. A title that
+    starts with a parenthesis, such as `(500) Days of Summer`, keeps it, unlike in the official code.
     """
     name, year = split_year(raw)
     name = _without_aliases(name.strip())
@@ -38,9 +38,9 @@ def clean_movie_title(raw: str) -> str:
 
 
 def normalise_title(title: str) -> str:
-    """Return what spellings of one title have in common: no case, alias, article, year or punctuation.
+    """Return a form shared by spellings of one title: without case, alias, article, year and punctuation.
 
-    Empty for a title of punctuation alone.
+    It is empty for a title of punctuation only.
     """
     name, _ = split_year(clean_movie_title(unicodedata.normalize("NFC", title)))
     name = _LEADING_ARTICLE.sub("", name)
@@ -57,15 +57,15 @@ def split_year(title: str) -> tuple[str, str | None]:
 
 
 def _without_aliases(name: str) -> str:
-    """Take `(alias)` off the end, as often as there is one behind something else; brackets nest at most once.
+    """Remove every `(alias)` from the end, unless nothing would be left; brackets may be nested one level deep.
 
-    Brackets are counted from the end, each once: a pattern would go back over all of them for every one.
+    One pass over the brackets from the end takes linear time; a regular expression would backtrack quadratically.
     """
     end = len(name)
     depth = 0
     for bracket in reversed([match.start() for match in _BRACKET.finditer(name)]):
         if name[bracket] == ")":
-            # The outermost one must stand at the very end of what is left.
+            # An outer bracket must close at the end of the remaining name.
             if depth == 2 or (depth == 0 and bracket != end - 1):
                 break
             depth += 1
@@ -82,7 +82,7 @@ def _without_aliases(name: str) -> str:
 
 
 def _end_of_text(name: str, end: int) -> int:
-    """Return where the blanks before a place begin."""
+    """Return the end of the text before `end`, without trailing spaces."""
     while end and name[end - 1].isspace():
         end -= 1
     return end

@@ -1,4 +1,4 @@
-"""Files of users and their histories, read one record at a time: JSON lines, CSV, Parquet."""
+"""Files of users and their histories (JSON lines, CSV, Parquet), read one record at a time."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Entry:
     """One record of the input.
 
     Attributes:
-        line: Where it stands, from 1.
-        user: What the input calls the user; None if it does not.
-        history: The history as JSON; empty if the record has a fault.
-        fault: Why the record cannot be read, to be put behind its line; None if it can.
+        line: Line number (row number in Parquet), from 1.
+        user: The user's id; None if the record has none.
+        history: The history as JSON; empty if the record is invalid.
+        fault: Why the record is invalid, as the end of a sentence that begins with its line; None if it is valid.
     """
 
     line: int
@@ -42,11 +42,11 @@ class Entry:
 
 
 def check_source(source: Path) -> None:
-    """Raise a `LlamaRecError` if there is no such file; `-`, stdin, is always there."""
+    """Raise a `LlamaRecError` unless the source is a regular file or `-`, the standard input."""
     if source == STANDARD or source.is_file():
         return
     if source.exists():
-        raise LlamaRecError(f"{source} is no file to be read twice.", "Save it as a file, or give - to read stdin.")
+        raise LlamaRecError(f"{source} is not a regular file.", "Save it as a file, or give - to read stdin.")
     raise LlamaRecError(f"There is no file {source}.", "Check the path, or give - to read stdin.")
 
 
@@ -54,10 +54,10 @@ def read_entries(source: Path) -> Iterator[Entry]:
     """Yield the records of a file one at a time, in order.
 
     Args:
-        source: `.jsonl`, `.csv` or `.parquet`; `-` reads JSON lines from stdin.
+        source: A file ending in `.jsonl`, `.csv` or `.parquet`; `-` reads JSON lines from the standard input.
 
     Raises:
-        LlamaRecError: It is missing or cannot be read.
+        LlamaRecError: It is missing or unreadable.
     """
     check_source(source)
     if source.suffix == ".parquet":
@@ -70,13 +70,13 @@ def read_entries(source: Path) -> Iterator[Entry]:
             binary = stack.enter_context(source.open("rb"))
             check_text(str(source), binary.read(HEAD_BYTES))
             binary.seek(0)
-        # What is not UTF-8 becomes lone surrogates, and so spoils its own record and no other.
+        # Bytes that are not UTF-8 become lone surrogates, which invalidate only their own record.
         stream = stack.enter_context(io.TextIOWrapper(binary, "utf-8-sig", errors="surrogateescape", newline=""))
         yield from _csv_entries(source, stream) if source.suffix == ".csv" else _json_entries(stream)
 
 
 def _lines(stream: IO[str]) -> Iterator[str]:
-    """Yield lines; of one that is too long, one character more than is allowed."""
+    """Yield lines, each truncated to one character more than the limit."""
     while line := stream.readline(MAX_TEXT + 1):
         yield line
         while len(line) > MAX_TEXT and not line.endswith(("\n", "\r")):
@@ -84,6 +84,7 @@ def _lines(stream: IO[str]) -> Iterator[str]:
 
 
 def _fault_of(text: str) -> str | None:
+    """Return why a record's text is invalid, or None."""
     if len(text) > MAX_TEXT:
         return f"is longer than {MAX_TEXT:,} characters"
     return None if is_utf8(text) else "is not text in UTF-8"
@@ -98,7 +99,7 @@ def _json_entries(stream: IO[str]) -> Iterator[Entry]:
 
 
 def _user_of(text: str) -> Any:
-    """Return what a record calls its user, in any of the usual ways."""
+    """Return the user's id in a JSON record, under any usual key; None if there is none."""
     try:
         record = strict_json.loads(text)
     except ValueError:
@@ -115,7 +116,7 @@ def _csv_entries(source: Path, stream: IO[str]) -> Iterator[Entry]:
     try:
         header = next(reader, [])
     except csv.Error as error:
-        raise LlamaRecError(f"{source} cannot be read as CSV: {error}, in its header.", "Export it again.") from error
+        raise LlamaRecError(f"The header of {source} cannot be read as CSV: {error}.", "Export it again.") from error
     history, user = _columns(source, header)
     while True:
         line = reader.line_num + 1
@@ -128,17 +129,17 @@ def _csv_entries(source: Path, stream: IO[str]) -> Iterator[Entry]:
             return
         if len(row) != len(header):
             if row:
-                yield Entry(line, None, "", f"has {len(row)} fields, and the header {len(header)}")
+                yield Entry(line, None, "", f"has {len(row)} fields, but the header has {len(header)}")
             continue
         named = dict(zip(header, row, strict=True))
         if fault := _fault_of("".join(row)):
             yield Entry(line, None, "", fault)
         else:
-            yield Entry(line, None if user is None else _told_user(named[user]), named[history])
+            yield Entry(line, None if user is None else _user_id(named[user]), named[history])
 
 
-def _told_user(value: Any) -> Any:
-    """Return a user of a table: none where it is missing, an integer where pandas made a float of one."""
+def _user_id(value: Any) -> Any:
+    """Return a user's id from a table cell: None if missing, an integer if pandas turned it into a float."""
     if isinstance(value, float):
         return int(value) if value.is_integer() else None if math.isnan(value) else value
     return None if isinstance(value, str) and value in MISSING else value
@@ -154,7 +155,7 @@ def _parquet_entries(source: Path) -> Iterator[Entry]:
                 value = row[history]
                 yield Entry(
                     place,
-                    None if user is None else _told_user(row[user]),
+                    None if user is None else _user_id(row[user]),
                     value if isinstance(value, str) else strict_json.dumps(value),
                 )
             begin += rows.height
@@ -164,19 +165,19 @@ def _parquet_entries(source: Path) -> Iterator[Entry]:
 
 
 def _columns(source: Path, columns: list[str]) -> tuple[str, str | None]:
-    """Return the columns of histories and of users, if there is one."""
+    """Return the column of histories, and that of users or None."""
     history = usual_column(Role.HISTORY, columns)
     if history is None:
         raise LlamaRecError(
             f"{source} has no column called history.",
             "Write each history as a JSON list of titles or item ids"
-            + (f"; found: {', '.join(columns)}." if columns else "."),
+            + (f"; its columns are {', '.join(columns)}." if columns else "."),
         )
     return history, usual_column(Role.USER, columns)
 
 
 def count_entries(source: Path) -> int | None:
-    """Return the number of records for the progress bar, where it costs little."""
+    """Return the number of records for the progress bar, or None if counting is expensive."""
     if source == STANDARD or not source.is_file():
         return None
     if source.suffix == ".parquet":

@@ -1,1 +1,1 @@
-"""From ranks to figures: metrics, the paper's own figures, tables (paper, section 4.0.3)."""
+"""Metrics of ranks, significance, the paper's figures, tables and latency (paper, section 4)."""

@@ -1,4 +1,4 @@
-"""Latency of ranking one user against the length of titles: the paper's Figure 3 (section 4.2.3)."""
+"""Latency of ranking one user over the length of titles: the paper's Figure 3 (section 4.2.3)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.evaluation.paper import GENERATION_SECONDS, VERBALIZER_SECONDS
 
-# Tokens of a title that the paper tells seconds of.
+# Title length, in tokens, at which the paper reports seconds.
 _PAPER_LENGTH = 20
 
 
 @dataclass(frozen=True)
 class LatencyPoint:
-    """One measurement.
+    """Latency of one strategy at one title length.
 
     Attributes:
         title_length: Tokens of each title.
-        strategy: How the language model was read.
-        median_seconds: For one user.
-        spread: Largest less smallest, in seconds.
-        repeats: Measurements, beside those to warm up.
+        strategy: Name of the strategy.
+        median_seconds: Median time for one user.
+        spread: Maximum minus minimum, in seconds.
+        repeats: Number of measurements, without warm-up.
     """
 
     title_length: int
@@ -34,45 +34,45 @@ class LatencyPoint:
 
 
 def describe_latency(points: Sequence[LatencyPoint]) -> list[str]:
-    """Return what the paper's Figure 3 is for, in sentences: generating titles beside the verbalizer.
+    """Return the message of the paper's Figure 3 in sentences: generating titles compared with the verbalizer.
 
     Args:
-        points: Measurements; without both strategies there is nothing to say.
+        points: Measurements; without both strategies there are no sentences.
     """
     seconds = {(point.strategy, point.title_length): point.median_seconds for point in points}
     lengths = sorted({point.title_length for point in points})
     if not {("verbalizer", lengths[0]), ("generate-titles", lengths[0])} <= set(seconds):
         return []
-    said: list[str] = []
+    sentences: list[str] = []
     if _PAPER_LENGTH in lengths:
         ratio = seconds["generate-titles", _PAPER_LENGTH] / seconds["verbalizer", _PAPER_LENGTH]
-        said.append(
+        sentences.append(
             f"At {_PAPER_LENGTH} tokens a title, generating the titles takes {ratio:.1f} times as long as the "
             f"verbalizer (the paper, 7B on a GPU: {GENERATION_SECONDS} s against under {VERBALIZER_SECONDS:.0f} s)."
         )
     if len(lengths) > 1:
         first, last = lengths[0], lengths[-1]
-        grown = [seconds[name, last] - seconds[name, first] for name in ("verbalizer", "generate-titles")]
-        said.append(
-            f"From {first} to {last} tokens the verbalizer grows by {grown[0]:.2f} s, generating the titles by "
-            f"{grown[1]:.2f} s."
+        growth = [seconds[name, last] - seconds[name, first] for name in ("verbalizer", "generate-titles")]
+        sentences.append(
+            f"From {first} to {last} tokens a title, the verbalizer's time grows by {growth[0]:.2f} s, that of "
+            f"generating the titles by {growth[1]:.2f} s."
         )
-    return said
+    return sentences
 
 
 def check_plotting() -> None:
-    """Raise a `LlamaRecError` if what draws is not installed; to be asked before minutes of measuring."""
+    """Raise a `LlamaRecError` if matplotlib is not installed. Called before minutes of measuring."""
     if find_spec("matplotlib") is None:
-        raise LlamaRecError("--plot draws with matplotlib, which is not installed.", "python -m pip install matplotlib")
+        raise LlamaRecError("`plot` needs matplotlib, which is not installed.", "python -m pip install matplotlib")
 
 
 def plot_latency(points: Sequence[LatencyPoint], caption: str, path: Path, form: str) -> None:
-    """Draw latency against title length, once on a linear and once on a logarithmic scale.
+    """Plot latency against title length, on a linear and on a logarithmic scale.
 
     Args:
         points: Measurements.
-        caption: What they were measured on.
-        path: The file.
+        caption: Model and machine.
+        path: File to write.
         form: `png` or `svg`.
     """
     from matplotlib.figure import Figure
@@ -80,10 +80,10 @@ def plot_latency(points: Sequence[LatencyPoint], caption: str, path: Path, form:
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, scale in zip(figure.subplots(1, 2), ("linear", "log"), strict=True):
         for strategy in dict.fromkeys(point.strategy for point in points):
-            of_one = [point for point in points if point.strategy == strategy]
+            of_strategy = [point for point in points if point.strategy == strategy]
             axes.plot(
-                [point.title_length for point in of_one],
-                [point.median_seconds for point in of_one],
+                [point.title_length for point in of_strategy],
+                [point.median_seconds for point in of_strategy],
                 marker="o",
                 label=strategy,
             )

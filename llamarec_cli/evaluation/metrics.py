@@ -1,7 +1,9 @@
 """Recall, MRR and NDCG at k from one integer array: the 1-based rank of each user's true item (paper, section 4.0.3).
 
-There is one true item a user, so Recall@k is the hit rate and the ideal DCG is 1. An item that was missed has a rank
-beyond every k. Ties are the ranker's business: whoever makes the ranks puts the true item behind its equals.
+Each user has one true item, so Recall@k is the hit rate and the ideal DCG is 1. An item that was not retrieved has a
+rank beyond every k. Ranks are pessimistic: the true item stands behind all items of the same score.
+
+Shapes: S users, K candidates.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ CUTOFFS = (5, 10)
 
 
 def recall_per_user(ranks_S: Ranks, k: int) -> Gains:
-    """Return for each user 1 if the true item is among the first k, else 0."""
+    """Return 1 for each user whose true item is among the first k, 0 for the others."""
     return (ranks_S <= k).astype(np.float64)
 
 
@@ -48,7 +50,7 @@ def ndcg_at(ranks_S: Ranks, k: int) -> float:
 
 
 def gains_per_user(ranks_S: Ranks) -> dict[str, Gains]:
-    """Return each user's part in the paper's six metrics, under the names `mrr@5`, `ndcg@5`, ..., in its order."""
+    """Return each user's value of the paper's six metrics, by name (`mrr@5`, `ndcg@5`, ...) and in its order."""
     gains: dict[str, Gains] = {}
     for k in CUTOFFS:
         gains[f"mrr@{k}"] = mrr_per_user(ranks_S, k)
@@ -58,14 +60,19 @@ def gains_per_user(ranks_S: Ranks) -> dict[str, Gains]:
 
 
 def all_metrics(ranks_S: Ranks) -> dict[str, float]:
-    """Return the paper's six metrics, in its order."""
+    """Return the mean over users of the paper's six metrics, by name and in its order."""
     return {name: _mean(gains) for name, gains in gains_per_user(ranks_S).items()}
 
 
 def ranks_of_answers(scores_SK: npt.NDArray[np.float64], answers_S: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
-    """Return the 1-based rank of each user's true candidate; it stands behind candidates of the same score."""
+    """Return the 1-based rank of each user's true candidate, behind all candidates of the same score.
+
+    Args:
+        scores_SK: Scores of the candidates; higher is better.
+        answers_S: Column of each user's true candidate.
+    """
     own_S1 = np.take_along_axis(scores_SK, answers_S[:, None], axis=1)
-    # "Not below" rather than "at least": a score that is not a number must never look like a hit.
+    # "Not below" rather than "at least": a NaN must never count as a hit.
     ranks: npt.NDArray[np.int32] = (~(scores_SK < own_S1)).sum(axis=1).astype(np.int32)
     return ranks
 

@@ -1,7 +1,7 @@
-"""The paper's own figures, to be shown beside ours: Tables 1 (all users), 3 (valid retrieval subset) and 4, Figure 3.
+"""The paper's figures: Tables 1 (all users), 3 (valid retrieval subset) and 4, and two points of Figure 3.
 
-Within one column, Table 1 over Table 3 must be the share of users whose item was retrieved, whatever the metric. The
-paper's LRU column on ML-100k is not so (0.198 by MRR@5, 0.214 by Recall@10), so its two tables come from two runs.
+Within one column, the ratio of Table 1 to Table 3 is the share of users whose item was retrieved, whatever the metric.
+The paper's LRU column on ML-100k violates this (0.198 by MRR@5, 0.214 by Recall@10): its two tables come from two runs.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ TABLE_3: dict[str, dict[str, dict[str, float]]] = {
     },
 }
 
-# Data set -> recommender with a language model -> metric: what other papers report, as the paper's Table 4 quotes it.
-# Their preparation of Beauty is about, but not exactly, the paper's.
+# Data set -> recommender with a language model -> metric: results of other papers, as the paper's Table 4 quotes them.
+# Their preprocessing of Beauty resembles the paper's but is not the same.
 TABLE_4: dict[str, dict[str, dict[str, float]]] = {
     "beauty": {
         "P5": {"ndcg@5": 0.0367, "recall@5": 0.0493, "ndcg@10": 0.0416, "recall@10": 0.0645},
@@ -78,6 +78,6 @@ TABLE_4: dict[str, dict[str, dict[str, float]]] = {
     },
 }
 
-# Figure 3 at 20 tokens a title, Llama 2 with 7B parameters on a GPU: seconds that generating the titles took for one
-# user, and seconds that the verbalizer stayed below.
+# Figure 3 at 20 tokens a title, Llama 2 7B on a GPU: seconds per user of generating the titles, and an upper bound of
+# the verbalizer's.
 GENERATION_SECONDS, VERBALIZER_SECONDS = 56.16, 1.0

@@ -1,4 +1,4 @@
-"""Is one model better than another, or lucky? Bootstrap intervals of the paired difference over users."""
+"""Significance of a difference between two models: paired bootstrap over users."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-# Resamples drawn at once: 100 x 22,332 users are 18 MB of indices.
-_AT_ONCE = 100
+# Resamples drawn in one step: 100 x 22,332 users are 18 MB of indices.
+_CHUNK = 100
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference with its interval.
+    """A mean difference with its confidence interval.
 
     Attributes:
-        mean: Mean over users of one model's figure less the other's.
+        mean: Mean over users of the first model's value minus the second's.
         low: Lower end of the interval.
         high: Upper end of the interval.
     """
@@ -41,25 +41,25 @@ def paired_bootstrap(
 ) -> Difference:
     """Return the mean difference of two models over the same users, with a percentile bootstrap interval.
 
-    Users are resampled, and both models are read at the same users, so what they share cancels out.
+    Each resample draws users and compares both models on the same ones, so variance that they share cancels out.
 
     Args:
-        one_S: A figure of each user under one model, such as `ndcg_per_user`.
-        other_S: The same users' under the other.
+        one_S: A metric of each user under the first model, such as `ndcg_per_user`.
+        other_S: The same metric of the same users under the second.
         level: Coverage of the interval.
         resamples: Bootstrap samples.
-        seed: Of the samples.
+        seed: Seed of the resampling.
 
     Raises:
-        ValueError: The two have different lengths, or no user.
+        ValueError: The arrays have different lengths, or no user.
     """
     if one_S.shape != other_S.shape or not len(one_S):
-        raise ValueError("both models need a figure for the same users, at least one")
+        raise ValueError("both models need a value for each of the same users, and at least one user")
     differences = one_S - other_S
     generator = np.random.default_rng(seed)
     means: list[npt.NDArray[np.float64]] = []
-    for begin in range(0, resamples, _AT_ONCE):
-        count = min(_AT_ONCE, resamples - begin)
+    for begin in range(0, resamples, _CHUNK):
+        count = min(_CHUNK, resamples - begin)
         means.append(differences[generator.integers(len(differences), size=(count, len(differences)))].mean(axis=1))
     tail = (1 - level) / 2
     low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])

@@ -1,4 +1,4 @@
-"""Tables of the paper's layout, models as columns and metrics as rows, as text for people and papers."""
+"""Tables in the paper's layout, a column for each model and a row for each metric, as Markdown, CSV or LaTeX."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import assert_never
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure.
+    """One metric of one model.
 
     Attributes:
-        value: Ours; over several runs, their mean.
-        deviation: Standard deviation over the runs, where there is more than one.
-        paper: The paper's, where it has one.
-        best: Whether ours is the best of its row.
+        value: The measured value; the mean if there are several runs.
+        deviation: Standard deviation over the runs; None for a single run.
+        paper: The paper's value; None where the paper has none.
+        best: Whether `value` is the best of its row.
     """
 
     value: float
@@ -28,27 +28,32 @@ class Cell:
     best: bool
 
     def text(self) -> str:
-        """Return the figure to four places, with its deviation."""
+        """Return the value and its deviation to four places."""
         return f"{self.value:.4f}" + ("" if self.deviation is None else f" ± {self.deviation:.4f}")
 
 
 @dataclass(frozen=True)
 class MetricTable:
-    """Figures of several models.
+    """Metrics of several models.
 
     Attributes:
         title: Heading.
         models: Names of the columns.
-        rows: For each metric, a cell a model.
+        rows: For each metric, one cell for each model.
     """
 
     title: str
     models: Sequence[str]
     rows: Mapping[str, Sequence[Cell]]
 
+    @property
+    def has_paper(self) -> bool:
+        """Whether the paper has a value for any cell."""
+        return any(cell.paper is not None for cells in self.rows.values() for cell in cells)
+
 
 class TableFormat(StrEnum):
-    """How a table is written to a file; the values are the endings of file names."""
+    """Formats of a table in a file; the values are the suffixes of file names."""
 
     MARKDOWN = "md"
     CSV = "csv"
@@ -58,12 +63,12 @@ class TableFormat(StrEnum):
 def metric_table(
     title: str, ours: Mapping[str, Sequence[Mapping[str, float]]], paper: Mapping[str, Mapping[str, float]]
 ) -> MetricTable:
-    """Lay out figures.
+    """Return a table of measured metrics beside the paper's.
 
     Args:
         title: Heading.
-        ours: Model -> runs -> metric -> figure; at least one model with at least one run, all with the same metrics.
-        paper: Model -> metric -> figure of the paper, for some of the models.
+        ours: Model -> runs -> metric -> value; at least one model with at least one run, all with the same metrics.
+        paper: Model -> metric -> value in the paper, for some of the models.
     """
     metrics = next(iter(ours.values()))[0].keys()
     rows: dict[str, list[Cell]] = {}
@@ -83,7 +88,7 @@ def metric_table(
 
 
 def write_tables(tables: Sequence[MetricTable], form: TableFormat) -> str:
-    """Return tables as Markdown, CSV or LaTeX; the paper's figure stands in parentheses or in its own column."""
+    """Return tables as text, the paper's values in parentheses (Markdown, LaTeX) or in a column of their own (CSV)."""
     match form:
         case TableFormat.MARKDOWN:
             return "\n".join(_markdown(table) for table in tables)
@@ -95,7 +100,7 @@ def write_tables(tables: Sequence[MetricTable], form: TableFormat) -> str:
 
 
 def _markdown(table: MetricTable) -> str:
-    lines = [f"**{table.title}**, the paper's figure in parentheses", ""]
+    lines = [f"**{table.title}**{_legend(table)}", ""]
     lines += [f"| | {' | '.join(table.models)} |", f"|---|{'---:|' * len(table.models)}"]
     for metric, cells in table.rows.items():
         texts = [_in_parentheses(f"**{cell.text()}**" if cell.best else cell.text(), cell) for cell in cells]
@@ -104,7 +109,7 @@ def _markdown(table: MetricTable) -> str:
 
 
 def _latex(table: MetricTable) -> str:
-    lines = [f"% {table.title}, the paper's figure in parentheses", rf"\begin{{tabular}}{{l{'r' * len(table.models)}}}"]
+    lines = [f"% {table.title}{_legend(table)}", rf"\begin{{tabular}}{{l{'r' * len(table.models)}}}"]
     lines.append(f" & {' & '.join(table.models)} \\\\ \\hline")
     for metric, cells in table.rows.items():
         texts = [
@@ -113,6 +118,10 @@ def _latex(table: MetricTable) -> str:
         ]
         lines.append(f"{metric} & {' & '.join(texts)} \\\\")
     return "\n".join([*lines, r"\end{tabular}"]) + "\n"
+
+
+def _legend(table: MetricTable) -> str:
+    return ", the paper's figure in parentheses" if table.has_paper else ""
 
 
 def _latex_text(cell: Cell) -> str:

@@ -1,6 +1,6 @@
-"""LoRA adapters through peft: a fresh one for training, one on disk, one merged for inference (paper, section 3.2.2).
+"""LoRA adapters through peft: creating, saving, loading and merging them (paper, section 3.2.2).
 
-On disk they have peft's own format, so that other tools read them.
+Files are in peft's own format, so that other tools can read them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.language_model.libraries import as_one_sentence, quiet_libraries, refuse_other_tensors
+from llamarec_cli.language_model.libraries import check_loaded_tensors, loading_errors, quiet_libraries
 from llamarec_cli.language_model.model_folders import ADAPTER_CONFIG_FILE, ADAPTER_FILE, check_adapter_folder
 
-# The paper's; most architectures name their maps so.
-_USUAL_TARGETS = ("q_proj", "v_proj")
-# What is taken from an adapter's configuration: which maps it changes, and how.
-_TAKEN = (
+# The paper's targets, under the names that most architectures use.
+_DEFAULT_TARGETS = ("q_proj", "v_proj")
+# Settings read from an adapter's configuration: which layers it adapts, and how.
+_READ_SETTINGS = (
     "r",
     "lora_alpha",
     "lora_dropout",
@@ -32,25 +32,25 @@ _TAKEN = (
     "use_rslora",
     "use_dora",
 )
-# What may stand there and means nothing here. Names of other models are among them: they are not looked up.
-_PASSED_OVER = frozenset(
+# Settings that have no effect here. Some name other models, which are never opened.
+_IGNORED_SETTINGS = frozenset(
     {"peft_version", "base_model_name_or_path", "revision", "auto_mapping", "inference_mode", "task_type"}
 )
 
 
 def add_adapter(model: Any, rank: int, alpha: int, dropout: float, targets: Sequence[str] = ()) -> Any:
-    """Put a fresh adapter into a frozen base model, in place, and return the peft model around it.
+    """Add a new adapter to a frozen base model, in place, and return the peft model.
 
     Args:
         model: A transformers causal language model.
-        rank: Inner dimension of the adapter.
+        rank: Rank of the adapter.
         alpha: Scale; the adapter's output is multiplied by alpha / rank.
         dropout: Dropout on the adapter's input.
-        targets: Names of the linear maps adapted; empty for the paper's, `q_proj` and `v_proj`, and where the
-            architecture has none of these names, peft's choice.
+        targets: Names of the linear layers to adapt; by default the paper's, `q_proj` and `v_proj`, or peft's choice
+            if the architecture has no layers of these names.
 
     Raises:
-        LlamaRecError: The model has no such maps, or none are known for its architecture.
+        LlamaRecError: The model has no such layers, or no default is known for its architecture.
     """
     with quiet_libraries():
         from peft import LoraConfig, get_peft_model
@@ -59,38 +59,40 @@ def add_adapter(model: Any, rank: int, alpha: int, dropout: float, targets: Sequ
             r=rank,
             lora_alpha=alpha,
             lora_dropout=dropout,
-            target_modules=_targets(model, targets),
+            target_modules=_target_modules(model, targets),
             bias="none",
             task_type="CAUSAL_LM",
         )
-        with as_one_sentence("An adapter for this base model"):
+        with loading_errors("An adapter for this base model"):
             return get_peft_model(model, lora)
 
 
-def _targets(model: Any, wanted: Sequence[str]) -> list[str]:
-    """Return the names of the linear maps to adapt, wanted ones or usual ones, all of which the model has."""
-    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as CHOICES
+def _target_modules(model: Any, targets: Sequence[str]) -> list[str]:
+    """Return the names of the linear layers to adapt, all of which the model has."""
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as PEFT_TARGETS
 
     head = model.get_output_embeddings()
-    maps = [
+    layers = [
         f".{name}"
         for name, module in model.named_modules()
         if module is not head and (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D")
     ]
-    choices = [list(wanted)] if wanted else [list(_USUAL_TARGETS), list(CHOICES.get(model.config.model_type, []))]
-    for names in choices:
-        if names and all(any(one.endswith(f".{name}") for one in maps) for name in names):
+    defaults = [list(_DEFAULT_TARGETS), list(PEFT_TARGETS.get(model.config.model_type, []))]
+    for names in [list(targets)] if targets else defaults:
+        if names and all(any(layer.endswith(f".{name}") for layer in layers) for name in names):
             return names
-    which = f"no linear maps called {' and '.join(wanted)}" if wanted else "none of the linear maps usually adapted"
-    there = sorted({one.rsplit(".", 1)[-1] for one in maps})
+    fault = (
+        f"no linear layers named {' and '.join(targets)}" if targets else "none of the linear layers usually adapted"
+    )
+    available = sorted({layer.rsplit(".", 1)[-1] for layer in layers})
     raise LlamaRecError(
-        f"This base model ({model.config.model_type}) has {which}, so that no adapter can be trained.",
-        f"Name some in lora_targets in the table [ranker] of a --config file: {', '.join(there)}.",
+        f"This base model ({model.config.model_type}) has {fault}, so that no adapter can be trained.",
+        f"Set lora_targets in table [ranker] of a `config` file to some of: {', '.join(available)}.",
     )
 
 
 def adapter_parameters(adapted: Any) -> dict[str, Tensor]:
-    """Return the trainable tensors of a peft model by name."""
+    """Return the trainable parameters of a peft model by name."""
     return {name: parameter for name, parameter in adapted.named_parameters() if parameter.requires_grad}
 
 
@@ -100,59 +102,59 @@ def save_adapter(adapted: Any, folder: Path, base_name: str) -> None:
     Args:
         adapted: A peft model.
         folder: An existing folder.
-        base_name: Name of the base model; peft would write the path it was loaded from, which means nothing elsewhere.
+        base_name: Name of the base model, written in place of its local path.
     """
     adapted.peft_config["default"].base_model_name_or_path = base_name
-    # Without the flag peft would look the base model up on the Hub, to see whether its vocabulary was extended.
+    # Without the argument peft looks the base model up on the Hub, to see whether its vocabulary was extended.
     adapted.save_pretrained(folder, save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)  # peft's model card is a form that nobody filled in
+    (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
 
 
 def holds_adapter(folder: Path) -> bool:
-    """Return whether a folder holds an adapter, in whatever form; `merge_adapter` reads one and refuses all others."""
+    """Return whether a folder contains an adapter, in any format; `merge_adapter` refuses all but safetensors."""
     return any(folder.glob("adapter_*"))
 
 
 def merge_adapter(model: Any, folder: Path) -> Any:
-    """Put an adapter from disk into a base model, and return the plain model in evaluation mode.
+    """Apply an adapter from disk to a base model, and return the plain model in evaluation mode.
 
-    Its product is added to the weights; quantised ones would be rounded anew by that, so beside those it stays a layer
-    of its own.
+    The adapter is merged into the weights. Quantised weights would be rounded again by that, so there it stays a
+    separate layer.
 
-    Only what `adapter_config.json` tells of the maps is taken; peft would import modules by names that stand there.
+    Only the layers and their scale are read from `adapter_config.json`: peft would import modules named there.
 
     Raises:
-        LlamaRecError: The adapter is not in safetensors, is of another kind than LoRA, or does not fit the model.
+        LlamaRecError: The adapter is not in safetensors, is not a LoRA adapter, or does not fit the model.
     """
     what = f"The adapter in {folder}"
     config = check_adapter_folder(folder)
-    with quiet_libraries(), as_one_sentence(what):
+    with quiet_libraries(), loading_errors(what):
         from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
         from safetensors.torch import load_file
 
-        _refuse_other_kinds(config, LoraConfig().to_dict(), what)
-        taken = {name: config[name] for name in _TAKEN if config.get(name) is not None}
-        adapted = get_peft_model(model, LoraConfig(**taken, bias="none", task_type="CAUSAL_LM"))
+        _check_plain_lora(config, LoraConfig().to_dict(), what)
+        settings = {name: config[name] for name in _READ_SETTINGS if config.get(name) is not None}
+        adapted = get_peft_model(model, LoraConfig(**settings, bias="none", task_type="CAUSAL_LM"))
         if hasattr(model.get_output_embeddings(), "base_layer"):
-            raise LlamaRecError(f"{what} changes the output head, which is read without it.")
+            raise LlamaRecError(f"{what} adapts the output head, which is not supported.")
         result = set_peft_model_state_dict(adapted, load_file(folder / ADAPTER_FILE))
-        own = set(adapter_parameters(adapted))
-        found = {"missing_keys": own & set(result.missing_keys), "unexpected_keys": result.unexpected_keys}
-        refuse_other_tensors(what, found)
+        # peft also reports the base model's weights as missing.
+        missing = set(adapter_parameters(adapted)) & set(result.missing_keys)
+        check_loaded_tensors(what, {"missing_keys": missing, "unexpected_keys": result.unexpected_keys})
         adapted = adapted.eval().requires_grad_(False)
         if getattr(model, "is_quantized", False):
             return adapted.get_base_model()
         return adapted.merge_and_unload().eval()
 
 
-def _refuse_other_kinds(config: Mapping[str, Any], defaults: Mapping[str, Any], what: str) -> None:
-    """Raise if an adapter is more than low-rank products beside linear maps: by a setting that is not taken from it."""
+def _check_plain_lora(config: Mapping[str, Any], defaults: Mapping[str, Any], what: str) -> None:
+    """Raise unless an adapter is plain LoRA: any setting that is neither read nor ignored must have its default."""
     if config.get("peft_type") != "LORA":
-        raise LlamaRecError(f"{what} is none of LoRA, by peft_type in {ADAPTER_CONFIG_FILE}.")
+        raise LlamaRecError(f"{what} is not a LoRA adapter (peft_type in {ADAPTER_CONFIG_FILE}).")
     if config.get("init_lora_weights", True) not in (True, False, "gaussian"):
-        raise LlamaRecError(f"{what} needs other weights of its base model, by init_lora_weights.")
+        raise LlamaRecError(f"{what} needs modified weights of its base model (init_lora_weights).")
     for name, value in config.items():
         default = defaults.get(name)
-        known = name in _TAKEN or name in _PASSED_OVER or name in ("peft_type", "init_lora_weights")
+        known = name in _READ_SETTINGS or name in _IGNORED_SETTINGS or name in ("peft_type", "init_lora_weights")
         if not known and value != default and (value or default):
-            raise LlamaRecError(f"{what} asks for {name} in {ADAPTER_CONFIG_FILE}, which is not read here.")
+            raise LlamaRecError(f"{what} sets {name} in {ADAPTER_CONFIG_FILE}, which is not supported.")

@@ -1,15 +1,16 @@
-"""How prompts attend: on a CPU in blocks of queries, and several prompts of one forward pass each to itself alone.
+"""Attention kernels: blockwise on a CPU, and variable-length sequences packed into one forward pass.
 
-Blocks are plain matrix products, which a CPU computes faster than torch's fused kernel: on two cores with AVX512-BF16 a
-prompt of 660 tokens takes the kernel 6 ms a layer, and the blocks 4. A block of queries meets the keys up to its own
-end alone, so that about half of the products, which causality forbids, are never computed.
+On a CPU, plain matrix products over blocks of queries are faster than torch's fused kernel: on two cores with
+AVX512-BF16 a prompt of 660 tokens takes 4 ms a layer instead of 6. A block of queries attends to the keys up to its own
+end, which skips about half of the products that causality would mask.
 
-Prompts of different lengths lie one behind the other, and none is padded; `prompt_lengths`, an argument of the forward
-pass that transformers hands on, tells where each ends. A GPU computes them in one kernel for sequences of any lengths.
+Prompts of different lengths are packed one behind the other without padding. `prompt_lengths`, an argument of the
+forward pass that transformers passes down to attention, holds their lengths. A GPU attends to all of them in one
+variable-length kernel.
 
-Registered with transformers under `OWN`, so that any architecture that asks it for attention may use this.
+The implementation is registered with transformers as `ATTENTION_NAME`, so that any architecture can use it.
 
-Shapes: B prompts, H heads, G heads of keys and values (H is a multiple), L queries, T keys, D size of a head.
+Shapes: B prompts, H query heads, G key-value heads (H is a multiple), L queries, T keys, D head size.
 """
 
 from __future__ import annotations
@@ -22,78 +23,77 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llamarec_cli.language_model.fast_paths import takes_short_cuts
+from llamarec_cli.language_model.fast_paths import supports_fast_paths
 
-# The name under which transformers knows this attention.
-OWN = "llamarec"
-_ROWS = 64
+# Name of this attention implementation in transformers' registry.
+ATTENTION_NAME = "llamarec"
+_BLOCK_ROWS = 64
 
 
-def use_own_attention(model: Any) -> None:
-    """Let a model attend as this module does, if it would use torch's fused kernel, and is of a known architecture.
+def use_block_attention(model: Any) -> None:
+    """Switch a model to this attention implementation, if its architecture supports it and defaults to SDPA.
 
-    Models that need something else, such as a cap on their scores, say so by another default and are left alone.
+    Models with special needs, such as soft-capped attention scores, default to another implementation and keep it.
 
     Args:
         model: A transformers causal language model.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
 
-    if model.config._attn_implementation != "sdpa" or not takes_short_cuts(model.config):
+    if model.config._attn_implementation != "sdpa" or not supports_fast_paths(model.config):
         return
-    AttentionInterface.register(OWN, _attention)
-    AttentionMaskInterface.register(OWN, _mask)
-    model.set_attn_implementation(OWN)
+    AttentionInterface.register(ATTENTION_NAME, _attention)
+    AttentionMaskInterface.register(ATTENTION_NAME, _mask)
+    model.set_attn_implementation(ATTENTION_NAME)
 
 
-def attend_in_blocks(
+def block_attention(
     query_BHLD: Tensor, key_BGTD: Tensor, value_BGTD: Tensor, scaling: float, mask_BLT: Tensor | None = None
 ) -> Tensor:
-    """Return the attention's output, B x L x H x D. The queries belong to the last L of the T positions.
+    """Return the output of causal attention, B x L x H x D. The queries are the last L of the T positions.
 
     Args:
         query_BHLD: Queries.
         key_BGTD: Keys.
         value_BGTD: Values.
-        scaling: What the scores are multiplied by.
-        mask_BLT: What is added to them; it may forbid more than causality, which holds in any case.
+        scaling: Factor on the scores.
+        mask_BLT: Additive mask, on top of causality.
     """
     heads, length = query_BHLD.shape[1:3]
     prompts, groups, total, width = key_BGTD.shape
-    before = total - length
+    past = total - length
     query = (query_BHLD * scaling).reshape(prompts, groups, heads // groups, length, width)
     key = key_BGTD.transpose(2, 3)
     # Some architectures have values of another width than keys.
     output = torch.empty(prompts, length, groups, heads // groups, value_BGTD.shape[3], dtype=query.dtype)
-    later_RR = torch.full((_ROWS, _ROWS), -torch.inf, dtype=query.dtype).triu(1)
+    causal_RR = torch.full((_BLOCK_ROWS, _BLOCK_ROWS), -torch.inf, dtype=query.dtype).triu(1)
     # Blocks end where the number of keys is a multiple of their size, which vector instructions divide evenly.
-    ends = [*range(_ROWS - before % _ROWS, length, _ROWS), length]
+    ends = [*range(_BLOCK_ROWS - past % _BLOCK_ROWS, length, _BLOCK_ROWS), length]
     for begin, end in pairwise([0, *ends]):
-        rows, seen = end - begin, before + end
-        scores = (query[:, :, :, begin:end].reshape(prompts, groups, -1, width) @ key[..., :seen]).view(
-            prompts, groups, -1, rows, seen
+        rows, keys = end - begin, past + end
+        scores = (query[:, :, :, begin:end].reshape(prompts, groups, -1, width) @ key[..., :keys]).view(
+            prompts, groups, -1, rows, keys
         )
-        scores[..., before + begin :] += later_RR[:rows, :rows]
+        scores[..., past + begin :] += causal_RR[:rows, :rows]
         if mask_BLT is not None:
-            scores += mask_BLT[:, None, None, begin:end, :seen]
-        weights = torch.softmax(scores, dim=-1).view(prompts, groups, -1, seen)
-        blended = (weights @ value_BGTD[:, :, :seen]).view(prompts, groups, -1, rows, value_BGTD.shape[3])
-        output[:, begin:end] = blended.permute(0, 3, 1, 2, 4)
+            scores += mask_BLT[:, None, None, begin:end, :keys]
+        weights = torch.softmax(scores, dim=-1).view(prompts, groups, -1, keys)
+        block = (weights @ value_BGTD[:, :, :keys]).view(prompts, groups, -1, rows, value_BGTD.shape[3])
+        output[:, begin:end] = block.permute(0, 3, 1, 2, 4)
     return output.view(prompts, length, heads, -1)
 
 
 @dataclass
 class PromptLengths:
-    """How many tokens each of the prompts has that lie behind each other in one forward pass, all of them new.
+    """Lengths of the prompts that are packed into one forward pass, none of them cached.
 
     Attributes:
-        tokens: Of each.
-        seen: Whether attention was told of them. Were it not, prompts would see each other, and nothing else would
-            tell.
+        tokens: Number of tokens of each prompt.
+        applied: Whether attention received the lengths. Without them prompts would silently attend to each other.
     """
 
     tokens: list[int]
-    seen: bool = False
+    applied: bool = False
 
 
 def _attention(
@@ -106,32 +106,32 @@ def _attention(
     prompt_lengths: PromptLengths | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """Return the attention's output, B x L x H x D, and no weights, as transformers wants it.
+    """Return the attention output, B x L x H x D, and None for the weights: transformers' attention interface.
 
-    With `prompt_lengths`, B is 1, nothing is known from before, and causality is the only mask.
+    With `prompt_lengths`, B is 1, no keys are cached, and causality is the only mask.
     """
     if prompt_lengths is None:
         return _attend(module, query, key, value, attention_mask, **options), None
     assert attention_mask is None
     assert query.shape[2] == key.shape[2] == sum(prompt_lengths.tokens)
-    prompt_lengths.seen = True
+    prompt_lengths.applied = True
     if query.device.type == "cuda" and query.dtype in (torch.bfloat16, torch.float16):
-        return attend_by_one_kernel(query, key, value, prompt_lengths.tokens, options.get("scaling")), None
+        return varlen_attention(query, key, value, prompt_lengths.tokens, options.get("scaling")), None
     parts = zip(*(torch.split(tensor, prompt_lengths.tokens, dim=2) for tensor in (query, key, value)), strict=True)
     return torch.cat([_attend(module, q, k, v, None, **options) for q, k, v in parts], dim=1), None
 
 
-def attend_by_one_kernel(
+def varlen_attention(
     query_1HLD: Tensor, key_1GLD: Tensor, value_1GLD: Tensor, lengths: Sequence[int], scaling: float | None
 ) -> Tensor:
-    """Return the attention's output, 1 x L x H x D, of prompts behind each other, by torch's kernel for a GPU.
+    """Return the causal attention output of packed prompts, 1 x L x H x D, by torch's variable-length GPU kernel.
 
     Args:
         query_1HLD: Queries, in 16 bits.
         key_1GLD: Keys.
         value_1GLD: Values.
         lengths: Tokens of each prompt.
-        scaling: What the scores are multiplied by; the root of 1/D by default.
+        scaling: Factor on the scores; None for 1 / sqrt(D).
     """
     from torch.nn.attention.varlen import varlen_attn
 
@@ -142,33 +142,33 @@ def attend_by_one_kernel(
     output = varlen_attn(
         query, key, value, ends, ends, longest, longest, scale=scaling, window_size=causal, enable_gqa=True
     )
-    assert isinstance(output, Tensor)  # without the auxiliary results that were not asked for
+    assert isinstance(output, Tensor)  # a tuple only if auxiliary results are requested
     return output.unsqueeze(0)
 
 
 def _attend(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> Tensor:
-    """Return the attention's output: blocks where a CPU reads a prompt; torch's kernel to train, to write, on a GPU."""
+    """Return the attention output: blockwise for prompts on a CPU; by SDPA for training, decoding and on a GPU."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    # transformers' own masks are boolean; additive ones come from this package, are causal, and alike for all heads.
-    masked = attention_mask is not None and (attention_mask.dtype == torch.bool or attention_mask.shape[1] > 1)
-    reads = query.shape[2] > 1 and not torch.is_grad_enabled() and query.device.type == "cpu"
-    if masked or not reads or options.get("position_bias") is not None:
+    # transformers' masks are boolean. This package's are additive, causal, and the same for all heads.
+    other_mask = attention_mask is not None and (attention_mask.dtype == torch.bool or attention_mask.shape[1] > 1)
+    prompt_on_cpu = query.shape[2] > 1 and not torch.is_grad_enabled() and query.device.type == "cpu"
+    if other_mask or not prompt_on_cpu or options.get("position_bias") is not None:
         output: Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, **options)[0]
         return output
     scaling = options.get("scaling") or query.shape[-1] ** -0.5
-    return attend_in_blocks(query, key, value, scaling, None if attention_mask is None else attention_mask[:, 0])
+    return block_attention(query, key, value, scaling, None if attention_mask is None else attention_mask[:, 0])
 
 
-def _mask(**asked: Any) -> Tensor | None:
-    """Return transformers' mask, or None where blocks mask by causality alone, also behind keys known already."""
+def _mask(**arguments: Any) -> Tensor | None:
+    """Return transformers' mask; None where causality is the only mask and blocks apply it, also behind cached keys."""
     from transformers.masking_utils import causal_mask_function, sdpa_mask
 
-    plain = asked.get("mask_function") is causal_mask_function and asked.get("local_size") is None
-    on_cpu = torch.device(asked["device"]).type == "cpu"
-    if on_cpu and plain and asked.get("attention_mask") is None and not torch.is_grad_enabled():
+    causal = arguments.get("mask_function") is causal_mask_function and arguments.get("local_size") is None
+    on_cpu = torch.device(arguments["device"]).type == "cpu"
+    if on_cpu and causal and arguments.get("attention_mask") is None and not torch.is_grad_enabled():
         return None
-    mask: Tensor | None = sdpa_mask(**asked)
+    mask: Tensor | None = sdpa_mask(**arguments)
     return mask

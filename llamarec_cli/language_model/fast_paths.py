@@ -1,9 +1,10 @@
-"""Which architectures may be run otherwise than transformers runs them, and how far their attention reaches.
+"""Architectures that may run on this package's fast paths instead of as transformers runs them.
 
-What makes ranking fast rests on how an architecture is written: that what a token sees depends on positions and masks
-that are given, or on the distance within a window that the configuration tells; that keys and values may be cut
-anywhere, and mean the same in a longer text; that linear maps are only ever called. It holds for those below, and each
-is tested. Any other is run as transformers runs it, every text alone and from its first token on.
+The fast paths are custom attention masks and positions, truncated key-value caches, and packed linear layers. They need
+an architecture in which a token's attention depends only on the positions and masks passed in, or on a distance within
+the configured window; in which cached keys and values may be truncated anywhere and stay valid in a longer text; and
+which uses its linear layers only by calling them. Each architecture listed below is tested for that. Any other runs as
+transformers runs it: each text by itself, from its first token.
 """
 
 from __future__ import annotations
@@ -27,18 +28,29 @@ _ARCHITECTURES = frozenset(
         "qwen3",
     }
 )
-# Rotations that depend on how long the whole text is.
-_BY_LENGTH = frozenset({"dynamic", "longrope"})
+# Rotary embeddings whose frequencies depend on the length of the sequence.
+_LENGTH_DEPENDENT_ROPE = frozenset({"dynamic", "longrope"})
 
 
-def takes_short_cuts(config: Any) -> bool:
-    """Return whether an architecture may be given masks, positions, keys and values of this package's own."""
-    rotation = getattr(config, "rope_parameters", None) or {}
-    kinds = [rotation, *(one for one in rotation.values() if isinstance(one, dict))]
-    return config.model_type in _ARCHITECTURES and not any(one.get("rope_type") in _BY_LENGTH for one in kinds)
+def supports_fast_paths(config: Any) -> bool:
+    """Return whether an architecture may run with custom masks, positions, key-value caches and linear layers.
+
+    Args:
+        config: A transformers model configuration.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    # Some architectures have one set of parameters per type of layer.
+    variants = [rope, *(value for value in rope.values() if isinstance(value, dict))]
+    length_dependent = any(variant.get("rope_type") in _LENGTH_DEPENDENT_ROPE for variant in variants)
+    return config.model_type in _ARCHITECTURES and not length_dependent
 
 
-def sees_all(config: Any, tokens: int) -> bool:
-    """Return whether the last of so many tokens sees the first one in every layer."""
+def attends_to_everything(config: Any, tokens: int) -> bool:
+    """Return whether the last token of a sequence attends to the first one in every layer.
+
+    Args:
+        config: A transformers model configuration.
+        tokens: Length of the sequence.
+    """
     windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
     return all(window is None or tokens <= window for window in windows)

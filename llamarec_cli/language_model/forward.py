@@ -1,6 +1,7 @@
-"""One forward pass over several prompts: hidden states, no logits, and no padding where the architecture allows it.
+"""One forward pass over several prompts: hidden states without logits, and without padding where possible.
 
-Prompts of a pass lie one behind the other, each at its own positions, and attend each to itself alone: see `attention`.
+The prompts of a pass are packed one behind the other, each with its own positions, and attend only to themselves: see
+`attention`.
 
 Shapes: B prompts, L tokens of one, D hidden size, V vocabulary.
 """
@@ -14,20 +15,20 @@ import torch
 from torch import Tensor
 
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.language_model.attention import OWN, PromptLengths
+from llamarec_cli.language_model.attention import ATTENTION_NAME, PromptLengths
 
-# Architectures whose layers hand on to attention what they themselves do not know. Any other is padded.
-_WITHOUT_PADDING = ("llama", "mistral", "qwen2")
+# Architectures whose layers pass unknown arguments down to attention. Prompts of any other are padded.
+_PACKABLE = ("llama", "mistral", "qwen2")
 
 
 def position_limit(model: Any) -> int | None:
-    """Return how many tokens a model can tell the places of; None for any number."""
+    """Return the maximum sequence length of a model; None for no limit."""
     limit = getattr(model.config, "max_position_embeddings", None)
     return limit if isinstance(limit, int) and limit > 0 else None
 
 
 def transformer_of(model: Any) -> Any:
-    """Return the model without its head: what maps token ids to hidden states."""
+    """Return the model without its output head, which maps token ids to hidden states."""
     return getattr(model, model.base_model_prefix)
 
 
@@ -38,16 +39,16 @@ def head_of(model: Any) -> Tensor:
 
 
 def check_vocabulary(model: Any, tokenizer: Any) -> None:
-    """Raise if a tokenizer writes tokens that a model does not have.
+    """Raise if a tokenizer has tokens that a model has no embeddings for.
 
     Raises:
-        LlamaRecError: It does: the two belong to different models.
+        LlamaRecError: The tokenizer has more tokens than the model: they belong to different models.
     """
     rows = len(model.get_input_embeddings().weight)
     if tokenizer.vocab_size > rows:
         raise LlamaRecError(
             f"The tokenizer of this base model has {tokenizer.vocab_size} tokens, and the model only {rows}.",
-            "Copy its own tokenizer beside it, or choose another base model with --base.",
+            "Copy the model's own tokenizer into its folder, or choose another base model with `base`.",
         )
 
 
@@ -55,53 +56,52 @@ def hidden_states(model: Any, prompts: Sequence[Sequence[int]]) -> list[Tensor]:
     """Return the hidden states of each of several prompts, L x D each.
 
     Args:
-        model: A transformers causal language model; its transformer is found under `base_model_prefix`.
-        prompts: Token ids of each; none is empty.
+        model: A transformers causal language model.
+        prompts: Token ids of each prompt; none is empty.
     """
-    if len(prompts) > 1 and _needs_no_padding(model.config):
-        return _behind_each_other(model, prompts)
+    if len(prompts) > 1 and _is_packable(model.config):
+        return _packed_hidden_states(model, prompts)
     longest = max(map(len, prompts))
-    # Causal attention never looks to the right, so what the padding holds does not matter.
+    # Attention is causal, so tokens of padding at the right do not affect the prompt.
     ids_BL = torch.tensor([[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts], device=model.device)
     hidden_BLD = transformer_of(model)(input_ids=ids_BL, use_cache=False).last_hidden_state
     return [hidden_LD[: len(prompt)] for hidden_LD, prompt in zip(hidden_BLD, prompts, strict=True)]
 
 
-def _needs_no_padding(config: Any) -> bool:
-    # A window is a mask over all tokens of a pass, larger than what padding would cost.
+def _is_packable(config: Any) -> bool:
+    # A sliding window needs a mask over all tokens of the pass, which costs more than padding.
     windowed = getattr(config, "sliding_window", None) is not None
-    return config._attn_implementation == OWN and config.model_type in _WITHOUT_PADDING and not windowed
+    return config._attn_implementation == ATTENTION_NAME and config.model_type in _PACKABLE and not windowed
 
 
-def _behind_each_other(model: Any, prompts: Sequence[Sequence[int]]) -> list[Tensor]:
+def _packed_hidden_states(model: Any, prompts: Sequence[Sequence[int]]) -> list[Tensor]:
     lengths = PromptLengths([len(prompt) for prompt in prompts])
     ids = torch.tensor([[token for prompt in prompts for token in prompt]], device=model.device)
     positions = torch.tensor([[place for length in lengths.tokens for place in range(length)]], device=model.device)
     hidden = transformer_of(model)(
         input_ids=ids,
         position_ids=positions,
-        # Says that nothing is padding; without it transformers would build a mask of all tokens by all tokens.
+        # Nothing is padding. Without this mask transformers would build one of all tokens by all tokens.
         attention_mask=torch.ones_like(ids),
         prompt_lengths=lengths,
         use_cache=False,
     ).last_hidden_state[0]
-    if not lengths.seen:
-        raise RuntimeError(f"{model.config.model_type} does not tell attention where prompts end")
+    if not lengths.applied:
+        raise RuntimeError(f"{model.config.model_type} does not pass prompt lengths down to attention")
     return list(torch.split(hidden, lengths.tokens))
 
 
 def group_by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
-    """Divide prompts into forward passes that hold at most so many tokens, as if each were as long as the longest.
+    """Group prompts of similar length into batches of at most so many tokens, padding included.
 
-    Prompts of like lengths come together, so that little is padded where an architecture needs padding; the longest
-    come first, so that a budget that is too large for the memory is noticed at once.
+    The longest prompts come first, so that a batch size that exceeds memory fails at once.
 
     Args:
         lengths: Tokens of each prompt.
-        tokens: Rows times the longest row, at most; a prompt that is longer by itself is a pass of its own.
+        tokens: Maximum of rows times longest row; a longer prompt forms a batch of its own.
 
     Returns:
-        Indices of the prompts of each pass.
+        Indices of the prompts of each batch.
     """
     groups: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):

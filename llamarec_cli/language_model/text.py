@@ -1,7 +1,7 @@
-"""From text to token ids: special tokens before a text where the tokenizer wants them, none behind it, none within it.
+"""Text to token ids: leading special tokens as the tokenizer wants them, none behind the text and none within it.
 
-A tokenizer that ends a text with a special token would end the prompt before its answer, and titles are the user's
-text: one that holds `<|im_end|>` is written in the tokens of these characters, never as the token that ends a message.
+A trailing special token would end the prompt before its answer. Titles are user data: the characters `<|im_end|>` in a
+title are encoded as ordinary characters, never as the control token of that name.
 """
 
 from __future__ import annotations
@@ -9,59 +9,60 @@ from __future__ import annotations
 from typing import Any
 
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.language_model.catalogue import OTHER_BASE_HINT
 
-# Any text of two words, with which the special tokens around a text are found.
+# Encoded with and without special tokens, to find those that precede a text. Any two words would do.
 _PROBE = "a b"
 
 
-class Text:
-    """Token ids of texts.
+class TextTokenizer:
+    """Encodes texts with a base model's tokenizer.
 
     Args:
-        tokenizer: The base model's.
+        tokenizer: A transformers tokenizer.
 
     Raises:
-        LlamaRecError: It writes a text otherwise between special tokens than without.
+        LlamaRecError: The tokenizer encodes a text differently with special tokens around it than without.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        bare, whole = self.plain(_PROBE), list(tokenizer.encode(_PROBE))
-        begins = [begin for begin in range(len(whole)) if bare and whole[begin : begin + len(bare)] == bare]
-        if not begins:
+        plain, whole = self.plain(_PROBE), list(tokenizer.encode(_PROBE))
+        starts = [start for start in range(len(whole)) if plain and whole[start : start + len(plain)] == plain]
+        if not starts:
             raise LlamaRecError(
-                "This base model's tokenizer writes a text otherwise where special tokens stand around it.",
-                "Choose another base model with --base.",
+                "This base model's tokenizer encodes a text differently with special tokens than without.",
+                OTHER_BASE_HINT,
             )
-        self._before = whole[: begins[0]]
+        self._leading = whole[: starts[0]]
 
     def plain(self, text: str) -> list[int]:
-        """Return the token ids of a text without any special token."""
+        """Return the token ids of a text without special tokens."""
         ids = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         return list(ids)
 
     def encode(self, text: str) -> list[int]:
-        """Return the token ids of a text, behind the special tokens that begin every text."""
-        return [*self._before, *self.plain(text)]
+        """Return the token ids of a text, preceded by the special tokens that begin a sequence."""
+        return [*self._leading, *self.plain(text)]
 
-    def behind(self, left: str, text: str) -> list[int] | None:
-        """Return the token ids of a text that stands behind another; None where a token would belong to both."""
-        before, whole = self.plain(left), self.plain(left + text)
-        return whole[len(before) :] if whole[: len(before)] == before else None
+    def continuation(self, prefix: str, text: str) -> list[int] | None:
+        """Return the token ids that a text adds to a prefix; None if a token would span the boundary."""
+        prefix_ids, whole = self.plain(prefix), self.plain(prefix + text)
+        return whole[len(prefix_ids) :] if whole[: len(prefix_ids)] == prefix_ids else None
 
-    def cut(self, text: str, tokens: int) -> str:
-        """Return a text without what lies beyond its first tokens; never half a character."""
+    def truncate(self, text: str, tokens: int) -> str:
+        """Return the beginning of a text that has at most so many tokens, cut between characters."""
         if len(self.plain(text)) <= tokens:
             return text
         text = text.strip()
-        end = self._end_of(text, tokens)
-        # Where a character's bytes are several tokens, it ends behind the last of them.
+        end = self._truncation_point(text, tokens)
+        # A character may span several tokens. The end found may lie behind such a character.
         while end and len(self.plain(text[:end])) > tokens:
             end -= 1
         return text[:end].strip()
 
-    def _end_of(self, text: str, tokens: int) -> int:
-        """Return where in a text so many of its tokens end, or within a character behind it."""
+    def _truncation_point(self, text: str, tokens: int) -> int:
+        """Return the offset in characters at which the first tokens end, or that of the character they end within."""
         if getattr(self._tokenizer, "is_fast", False):
             offsets = self._tokenizer(
                 text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True

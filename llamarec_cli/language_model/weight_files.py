@@ -1,7 +1,7 @@
-"""What files of weights hold, by their headers alone: whether each is whole, and whether a configuration fits them.
+"""Checks of safetensors files by their headers: that a file is complete, and that a configuration fits its weights.
 
-A library makes room for what a configuration tells before it looks at the weights; one number too large in a file of
-others would take all memory.
+Libraries allocate memory for what a configuration describes before they read any weights, so that one wrong number in
+someone else's configuration could exhaust it.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ from typing import Any
 
 from llamarec_cli.errors import LlamaRecError
 
-# As the format says.
+# Of the safetensors format.
 _LENGTH_BYTES = 8
 _MOST_HEADER_BYTES = 100_000_000
-# A byte may hold several weights, and what a configuration tells may be in another file or tied; no more than this.
-_SLACK = 16
+# Tolerance: a byte may hold several weights, and tied weights are stored once.
+_FACTOR = 16
+# Too few weights to matter, whatever the files contain.
 _SMALL = 10_000_000
-# Numbers of a configuration that are sides of weights, and those of layers, by the names that architectures give them.
-_SIDES = ("vocab_size", "hidden_size", "n_embd", "d_model", "intermediate_size", "n_inner", "ffn_dim", "d_ff")
+# Settings that are dimensions of weights, and numbers of layers, under the names that architectures use.
+_DIMENSIONS = ("vocab_size", "hidden_size", "n_embd", "d_model", "intermediate_size", "n_inner", "ffn_dim", "d_ff")
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
 
 def tensor_shapes(path: Path) -> dict[str, list[int]]:
-    """Return the shapes of the tensors of a safetensors file, by name.
+    """Return the shape of each tensor in a safetensors file.
 
     Raises:
-        LlamaRecError: The file is of another format, or cut off.
+        LlamaRecError: The file is truncated, damaged or of another format.
     """
     size = path.stat().st_size
     try:
@@ -45,28 +46,28 @@ def tensor_shapes(path: Path) -> dict[str, list[int]]:
         end, shapes = -1, {}
     if _LENGTH_BYTES + length + end != size or any(side < 0 for shape in shapes.values() for side in shape):
         raise LlamaRecError(
-            f"{path.name} in {path.parent} is cut off, damaged or no safetensors file.", "Copy it again, as a whole."
+            f"{path.name} in {path.parent} is truncated, damaged or not a safetensors file.", "Copy the file again."
         )
     return shapes
 
 
-def check_size(files: Sequence[Path], config: Mapping[str, Any], folder: Path) -> None:
-    """Raise if a configuration tells of far more weights than there are.
+def check_config_fits_weights(files: Sequence[Path], config: Mapping[str, Any], folder: Path) -> None:
+    """Raise if a configuration describes far more weights than there are.
 
     Args:
-        files: The files of the weights.
-        config: What config.json holds.
-        folder: Where they lie, for the sentence.
+        files: Safetensors files of the model.
+        config: Content of config.json.
+        folder: Folder of the model, for the message.
 
     Raises:
-        LlamaRecError: It does, or a file is no safetensors or cut off.
+        LlamaRecError: The configuration does not fit, or a file is truncated or of another format.
     """
     shapes = [shape for path in files for shape in tensor_shapes(path).values()]
     weights = sum(math.prod(shape) for shape in shapes)
-    sides = sorted(value for name in _SIDES if isinstance(value := config.get(name), int))
+    dimensions = sorted(value for name in _DIMENSIONS if isinstance(value := config.get(name), int))
     layers = max((value for name in _LAYERS if isinstance(value := config.get(name), int)), default=0)
-    if math.prod(sides[-2:]) > _SLACK * weights + _SMALL or layers > len(shapes):
+    if math.prod(dimensions[-2:]) > _FACTOR * weights + _SMALL or layers > len(shapes):
         raise LlamaRecError(
-            f"The configuration in {folder} tells of far more weights than its files hold.",
-            "Copy it again, as a whole, or choose another base model with --base.",
+            f"The configuration in {folder} describes far more weights than its files contain.",
+            "Copy the folder again, or choose another base model with `base`.",
         )

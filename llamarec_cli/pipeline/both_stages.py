@@ -1,4 +1,4 @@
-"""Both stages of a data set, loaded from the store."""
+"""Loading both stages of a data set from the store."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from llamarec_cli.artefacts.rankers import TrainedRanker, load_ranker, ranker_na
 from llamarec_cli.artefacts.retrievers import TrainedRetriever, load_retriever
 from llamarec_cli.data.catalogue import catalogue_row
 from llamarec_cli.data.dataset import PreparedData
-from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.language_model.inference import Precision
+from llamarec_cli.errors import LlamaRecError, command
+from llamarec_cli.names import Precision
 from llamarec_cli.pipeline.prepare import need_dataset
 from llamarec_cli.pipeline.starter import install_starter, is_starter
 from llamarec_cli.store.manifest import Kind
@@ -17,7 +17,13 @@ from llamarec_cli.store.manifest import Kind
 def load_both_stages(
     context: Context, dataset: str, ranker: str, precision: Precision | None = None
 ) -> tuple[PreparedData, TrainedRetriever, TrainedRanker]:
-    """Load what a ranker needs, preparing the data set and installing the starter where they are missing.
+    """Load a ranker with its retriever and data set, preparing the data set or installing the starter if missing.
+
+    Args:
+        context: Store and callbacks.
+        dataset: Name of the data set.
+        ranker: Name of the ranker.
+        precision: Precision of the language model; None for the ranker's default.
 
     Raises:
         LlamaRecError: There is no such ranker.
@@ -25,12 +31,12 @@ def load_both_stages(
     starter = is_starter(ranker) and ranker not in context.store
     if not starter and ranker not in context.store:
         if dataset not in context.store:
-            catalogue_row(dataset, context.store.names(Kind.DATASET))  # raises if it is no data set at all
+            catalogue_row(dataset, context.store.names(Kind.DATASET))  # raises for an unknown data set
         if ranker != ranker_name(dataset):
-            context.store.open(ranker, Kind.RANKER)  # raises, naming the nearest
+            context.store.open(ranker, Kind.RANKER)  # raises, suggesting the nearest name
         raise LlamaRecError(
             f"There is no ranker {ranker} yet, and training one takes long.",
-            f"llamarec train ranker --dataset {dataset} --max-minutes 30",
+            command("train ranker", dataset=dataset, max_minutes=30),
         )
     data, _ = need_dataset(context, dataset)
     if starter:

@@ -1,4 +1,4 @@
-"""`doctor`: what this installation is made of, what it runs on, what is cached, and what would be fetched."""
+"""`doctor`: diagnosis of an installation: versions, device, home, cached artefacts, downloads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import torch
 from llamarec_cli import __version__
 from llamarec_cli.data.catalogue import CATALOGUE
 from llamarec_cli.devices import best_device
-from llamarec_cli.language_model.base_models import BASE_MODELS, compute_dtype, default_quantization
+from llamarec_cli.language_model.base_models import compute_dtype, default_quantization
+from llamarec_cli.language_model.catalogue import BASE_MODELS
 from llamarec_cli.store.manifest import Kind
 from llamarec_cli.store.registry import Store
 
@@ -32,20 +33,20 @@ _LIBRARIES = (
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What `doctor` found.
+    """Result of `diagnose`.
 
     Attributes:
-        versions: Of Python and of the libraries that matter; "not installed" for one that is missing.
-        device: What computes.
-        precision: What the language model computes in, for recommending and for training.
-        threads: Threads of torch on the CPU.
-        home: The store's folder.
+        versions: Versions of llamarec, Python and the main libraries; "not installed" for a missing one.
+        device: The compute device.
+        precision: Precision of the language model, by verb: recommend, train.
+        threads: Number of CPU threads of torch.
+        home: The store's home.
         home_chosen_by: `LLAMAREC_HOME`, or the platform's default.
-        writable: Whether the home, or the nearest folder above it that exists, can be written.
-        free_bytes: Free space there.
-        cached: Number and bytes of artefacts, by kind.
-        to_fetch: What the known data sets and base models that are not there would fetch, by name.
-        problems: What will not work, a sentence each.
+        writable: Whether the home, or its nearest existing parent, is writable.
+        free_bytes: Free disk space there.
+        cached: Number and total bytes of the artefacts in the store, by kind.
+        to_fetch: Downloads of known data sets and base models that are not in the store, by name.
+        problems: Problems found, one sentence each.
     """
 
     versions: dict[str, str]
@@ -62,10 +63,10 @@ class Diagnosis:
 
 
 def diagnose(store: Store) -> Diagnosis:
-    """Look at everything that a first run needs."""
+    """Check everything that a first run needs."""
     device = best_device()
     place = store.home
-    # Unlike Path.exists, this is False and no error for what may not be looked at.
+    # Unlike Path.exists, this returns False for a path without permission.
     while not os.path.exists(place):  # noqa: PTH110
         place = place.parent
     writable = os.path.isdir(place) and os.access(place, os.W_OK)  # noqa: PTH112
@@ -79,9 +80,9 @@ def diagnose(store: Store) -> Diagnosis:
     versions = _versions()
     problems = [f"{library} is not installed." for library, version in versions.items() if version == "not installed"]
     if not writable:
-        problems.append(f"{place} cannot be written: set LLAMAREC_HOME to a folder of yours.")
+        problems.append(f"{place} is not writable: set LLAMAREC_HOME to another folder.")
     if free < 2 * 10**9:
-        problems.append(f"Less than 2 GB are free in {place}; a base model and its conversion may not fit.")
+        problems.append(f"Less than 2 GB of disk space is free in {place}; a base model may not fit.")
     problems += [f"{name} is damaged: llamarec store remove {name}" for name in store.damaged()]
     return Diagnosis(
         versions,

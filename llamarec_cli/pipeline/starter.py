@@ -1,7 +1,7 @@
-"""The starter: a retriever and a ranker that come with the package, trained by this project on `ml-100k-1998`.
+"""The starter: a retriever and a ranker included in the package, trained by this project on `ml-100k-1998`.
 
-They hold weights, manifests, and the item ids that the retriever found for each user. Titles come from preparing the
-set, and must be those the starter was trained on.
+It consists of weights, manifests and each user's retrieved item ids. Titles come from preparing the data set, whose
+vocabulary must be the one that the starter was trained on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.rankers import ranker_name
 from llamarec_cli.artefacts.retrievers import DEFAULT_FIRST_STAGE, check_vocabulary, retriever_name
 from llamarec_cli.data.dataset import PreparedData
-from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.errors import LlamaRecError, command
 from llamarec_cli.store.manifest import read_manifest
 from llamarec_cli.store.registry import Artefact
 
@@ -21,7 +21,7 @@ STARTER_DATASET = "ml-100k-1998"
 
 
 def is_starter(name: str) -> bool:
-    """Tell whether the package brings a ranker of that name."""
+    """Return whether the package includes a ranker of that name."""
     return name == ranker_name(STARTER_DATASET)
 
 
@@ -29,8 +29,8 @@ def install_starter(context: Context, data: PreparedData) -> None:
     """Copy the starter's two checkpoints into the store.
 
     Raises:
-        LlamaRecError: The prepared data set is not the one the starter was trained on, or the store holds another
-            retriever under the name of the starter's, for which its ranker was not trained.
+        LlamaRecError: The data set is not the one that the starter was trained on, or the store holds a retriever of
+            the user's own under the name of the starter's.
     """
     package = Path(str(resources.files("llamarec_cli") / "starter"))
     for name in (retriever_name(STARTER_DATASET, DEFAULT_FIRST_STAGE), ranker_name(STARTER_DATASET)):
@@ -42,6 +42,6 @@ def install_starter(context: Context, data: PreparedData) -> None:
                 context.store.adopt(folder)
         if context.store.open(name).manifest.digest != manifest.digest:
             raise LlamaRecError(
-                f"{name} in the store is your own, and the starter's ranker was not trained for it.",
-                f"llamarec train ranker --dataset {STARTER_DATASET}",
+                f"{name} in the store is your own, and the starter's ranker was not trained with it.",
+                command("train ranker", dataset=STARTER_DATASET),
             )

@@ -1,1 +1,1 @@
-"""The second stage: a causal language model ranks the candidates in one forward pass (paper, section 3.2.2)."""
+"""Second stage without a particular model: examples, the scorer interface, signals and their fusion."""

@@ -1,38 +1,51 @@
-"""Training examples of the ranker: every prefix of every training sequence, with negatives.
+"""Examples of the ranker: a history, a pool of candidates and the true item; in training, with sampled negatives.
 
-The target is the item that follows a prefix, and the pool holds it among others, in random order. In evaluation the
-pool is the retriever's top 20. The others of the pool, the negatives, are as in the paper's code drawn uniformly from
-the items that the user has not interacted with. Beyond the paper they may come from a retriever, as they do in
-evaluation: the items that it would have retrieved after the prefix, had it never seen this user.
+Every prefix of every training sequence is an example. Its target is the next item, which stands in the pool among
+negatives, in random order. As in the paper's code, negatives are drawn uniformly from the items that the user has not
+interacted with. Beyond the paper they may be hard negatives: the candidates of a retriever that was not trained on this
+user, as in evaluation, where the pool is the retriever's top 20.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from llamarec_cli.data.splits import Sequences
 
-# The paper reads at most so many items of a history: the most recent ones.
+# The paper truncates histories to their most recent items.
 MAX_HISTORY = 20
+
+History = TypeVar("History", npt.NDArray[np.int32], Sequence[int])
+
+
+def recent(history: History) -> History:
+    """Return the items of a history that a language model reads: the last `MAX_HISTORY`, oldest first."""
+    return history[-MAX_HISTORY:]
 
 
 @dataclass(frozen=True)
 class RankingExample:
-    """One prompt and its answer.
+    """One user's history and candidates; see `of` for a history of any length.
 
     Attributes:
         history: Item ids, oldest first; at most `MAX_HISTORY`.
-        candidates: Item ids in the order of their letters.
-        answer: Index of the true item among the candidates.
+        candidates: Item ids in the order in which a prompt lists them.
+        answer: Index of the true item among the candidates; 0 where it is unknown.
     """
 
     history: npt.NDArray[np.int32]
     candidates: npt.NDArray[np.int32]
-    answer: int
+    answer: int = 0
+
+    @classmethod
+    def of(cls, history: npt.NDArray[np.int32], candidates: npt.NDArray[np.int32], answer: int = 0) -> RankingExample:
+        """Return an example with a history truncated to its most recent items."""
+        return cls(recent(history), candidates, answer)
 
 
 @dataclass(frozen=True)
@@ -40,29 +53,29 @@ class HardNegatives:
     """A retriever's candidates as negatives.
 
     Attributes:
-        retrieve: Maps users (B indices) and a prefix of each one's sequence to the retriever's top K, best first, at
-            most B x K item ids, with 0 where fewer are left; the items of a prefix are never among its own.
-        curriculum_examples: Examples over which the share of the retriever's negatives rises from 0 to 1; 0 for 1 at
-            once.
+        retrieve: Maps users (B indices) and a prefix of each one's sequence to the retriever's top K, best first: item
+            ids, B x K at most, padded with 0; never an item of the prefix.
+        curriculum_examples: Examples over which the share of hard negatives rises linearly from 0 to 1; 0 for a share
+            of 1 from the start.
     """
 
     retrieve: Callable[[npt.NDArray[np.int64], Sequences], npt.NDArray[np.int32]]
     curriculum_examples: int = 0
 
     def share(self, number: int) -> float:
-        """Return the probability that a negative of an example is the retriever's, after `number` other examples."""
+        """Return the probability that a negative of example `number` is a hard one."""
         return min(1.0, number / self.curriculum_examples) if self.curriculum_examples else 1.0
 
 
 class TrainingExamples:
-    """All training examples, made batch by batch, each from (seed, index) alone.
+    """All training examples, generated in batches; each depends on (seed, index) alone.
 
     Args:
         sequences: Training part of each user's sequence.
         item_count: Number of items, without the padding.
         k: Size of the pool.
-        seed: Of order, negatives and shuffling.
-        hard: Where negatives come from if they are not all random.
+        seed: Seed of the order, the negatives and the shuffling.
+        hard: Source of hard negatives; None if all negatives are random.
     """
 
     def __init__(
@@ -86,15 +99,15 @@ class TrainingExamples:
         return len(self._targets_E)
 
     def __getitem__(self, index: int) -> RankingExample:
-        """Return one example; the same index always gives the same one."""
+        """Return one example, the same at every call."""
         return self.batch([index])[0]
 
     def batch(self, indices: Sequence[int], passed: int = 0) -> list[RankingExample]:
-        """Return several examples, whose prefixes a retriever reads at once.
+        """Return several examples; the retriever of hard negatives is called once for all of them.
 
         Args:
-            indices: Of the examples.
-            passed: Examples of earlier epochs, which count in the curriculum of hard negatives.
+            indices: Indices of the examples.
+            passed: Number of examples in earlier epochs, for the curriculum of hard negatives.
         """
         shares = [self._hard.share(passed + index) if self._hard else 0.0 for index in indices]
         retrieved_BK = self._retrieved(indices) if any(shares) else np.zeros((len(indices), 0), dtype=np.int32)
@@ -112,17 +125,17 @@ class TrainingExamples:
         generator = np.random.default_rng([self._seed, 1, index])
         user, position = self._users_E[index], self._targets_E[index]
         begin = self._sequences.offsets_S[user]
-        history = self._sequences.items_N[max(begin, position - MAX_HISTORY) : position]
         target = int(self._sequences.items_N[position])
         hard = hard_negatives(target, retrieved, share, self._k, generator)
         easy = self._random_negatives(np.append(self._sequences[user], hard), self._k - 1 - len(hard), generator)
         shuffled = generator.permutation(np.concatenate([easy, hard, [target]])).astype(np.int32)
-        return RankingExample(history, shuffled, int(np.flatnonzero(shuffled == target)[0]))
+        answer = int(np.flatnonzero(shuffled == target)[0])
+        return RankingExample.of(self._sequences.items_N[begin:position], shuffled, answer)
 
     def _random_negatives(
         self, taken: npt.NDArray[np.int32], count: int, generator: np.random.Generator
     ) -> npt.NDArray[np.int64]:
-        """Draw up to `count` distinct items of which none is taken."""
+        """Draw up to `count` distinct items that are not in `taken`."""
         free = np.setdiff1d(np.arange(1, self._item_count + 1), taken, assume_unique=False)
         return generator.choice(free, size=min(count, len(free)), replace=False)
 
@@ -130,16 +143,16 @@ class TrainingExamples:
 def hard_negatives(
     target: int, retrieved: npt.NDArray[np.int32], share: float, k: int, generator: np.random.Generator
 ) -> npt.NDArray[np.int32]:
-    """Return those of a retriever's candidates that go into a pool of `k` beside the target.
+    """Return the retriever's candidates that join the target in a pool of `k`.
 
-    With a share of 1 they are all but the target; if that is not among them it takes the place of the last.
+    With a share of 1 these are all except the target, or except the last if the target is not among them.
 
     Args:
         target: The true item.
         retrieved: The retriever's top `k`, best first; 0 is no item.
-        share: Probability of each to be taken.
+        share: Probability of each candidate to be taken.
         k: Size of the pool.
-        generator: Draws which are taken; untouched if there is no choice.
+        generator: Random generator; not advanced if the share is 0 or 1.
     """
     others: npt.NDArray[np.int32] = retrieved[(retrieved != target) & (retrieved > 0)][: k - 1]
     if share in (0, 1):

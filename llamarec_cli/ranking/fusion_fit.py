@@ -1,11 +1,12 @@
-"""Fitting the final order: coefficients of each group of signals by maximum likelihood, and the choice of one group.
+"""Fitting the fusion: coefficients of each group of signals by maximum likelihood, and choice of the group that ranks.
 
-Shapes: S users, P items of a pool, K candidates that a language model reads, J signals.
+Shapes: S users, P items of a pool, K candidates scored by the language model, J signals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,8 @@ import numpy.typing as npt
 
 from llamarec_cli.evaluation.metrics import ndcg_per_user, ranks_of_answers
 from llamarec_cli.ranking.fusion import (
-    BEYOND_CHANCE,
     EVERYTHING,
+    MIN_USERS,
     PLAIN,
     RETRIEVER,
     RETRIEVER_ALONE,
@@ -32,19 +33,17 @@ from llamarec_cli.ranking.signals import Array, Signal, Signals
 from llamarec_cli.retrieval.conditional_logit import fit_conditional_logit
 
 _FOLDS = 5
-# Fewer users decide nothing, however they agree.
-_MIN_USERS = 20
 
 
 @dataclass(frozen=True)
 class Available:
-    """Signals that may count, by what they cost.
+    """Signals that may have coefficients, by what they cost.
 
     Attributes:
         retrievers: Scores of the first stage: those of the retrievers it blends, or else its own.
-        reading: Those of `retrievers` that come from a language model's reading of the catalogue.
-        cheap: Signals of counts and words.
-        model: The signal of a language model that reads the candidates; None for none.
+        reading: The subset of `retrievers` that a language model contributes to, by encoding the catalogue's titles.
+        cheap: Cheap signals.
+        model: Signal of the language model that reads candidates, named after its strategy; None without one.
     """
 
     retrievers: tuple[str, ...] = (Signal.RETRIEVER,)
@@ -76,83 +75,62 @@ def fit_groups(
     k: int,
     read: Read,
 ) -> FusionGroups:
-    """Fit every subset of signals that an ablation shows, and choose the one that ranks.
+    """Fit every group of signals of the ablation, and choose the group that ranks.
 
-    Chosen is the best of those that beat the retriever alone by more than chance; if there is none, the retriever. A
-    language model that reads candidates costs every user a forward pass, so what ranks without it gives way only to
-    what beats it by more than chance as well.
+    The choice is the group with the highest NDCG@10 among those whose gain over the retriever exceeds the threshold,
+    or the retriever if there is none. If the signals without the language model exceed it, a group with the language
+    model, which costs a forward pass a user, must exceed the same threshold over them as well.
 
     Args:
         signals: All but the language model's; S x P each.
         exists_SP: Which of the P places hold a candidate.
         answers_S: Place of each user's true item.
-        available: Which signals may count.
-        k: Candidates that a language model reads.
-        read: Asks the language model; called once, if it may count.
+        available: Signals that may have coefficients.
+        k: Candidates scored by the language model.
+        read: Runs the language model; called once, if there is one.
     """
     model, subsets = available.model, available.subsets()
-    fits: dict[str, FittedFusion] = {RETRIEVER: _as_it_is(RETRIEVER_ALONE, signals, exists_SP, answers_S)}
-    gains: dict[str, Array] = {}
-    own_order = _ndcgs(RETRIEVER_ALONE.log_probabilities(signals, exists_SP), answers_S)
+    baseline = _ndcgs(RETRIEVER_ALONE.log_probabilities(signals, exists_SP), answers_S)
+    fits = {RETRIEVER: _measured(RETRIEVER_ALONE, baseline, baseline)}
+    ndcgs: dict[str, Array] = {}
     for name, subset in subsets.items():
         if model not in subset:
             orders, fusion = _cross_fitted(signals, exists_SP, answers_S, subset)
-            gains[name] = _ndcgs(orders, answers_S)
-            fits[name] = _measured(fusion, gains[name], gains[name] - own_order)
+            ndcgs[name] = _ndcgs(orders, answers_S)
+            fits[name] = _measured(fusion, ndcgs[name], baseline)
     if model is not None:
         first = fits.get(SIGNALS, fits[RETRIEVER]).fusion
         first_SP, places_SK = best_places(first.log_probabilities(signals, exists_SP), k)
-        of_places = at_places(signals, places_SK) | {model: read(places_SK)}
+        at_SK = at_places(signals, places_SK) | {model: read(places_SK)}
         exists_SK = np.take_along_axis(exists_SP, places_SK, axis=1)
         hits = places_SK == answers_S[:, None]
         inside, answers = np.flatnonzero(hits.any(axis=1)), hits.argmax(axis=1)
-
-        def measured(orders_SK: Array, fusion: Fusion) -> FittedFusion:
-            found = _ndcgs(before_the_rest(first_SP, places_SK, orders_SK), answers_S)
-            return _measured(fusion, found, found - own_order)
-
-        # Alone, the language model keeps its own order: only a coefficient above 0, which calibrates its probabilities
-        # and moves no candidate, is taken from a fit.
-        coefficient = _fit(of_places, exists_SK, answers, [model], inside).coefficients[model]
+        # Alone, the language model keeps its own order: of a fit only a positive coefficient is used, which calibrates
+        # the probabilities without changing the order.
+        coefficient = _fit(at_SK, exists_SK, answers, [model], inside).coefficients[model]
         alone = Fusion({model: coefficient if coefficient > 0 else 1.0})
-        fits[model] = measured(alone.log_probabilities(of_places, exists_SK), alone)
+        whole_SP = before_the_rest(first_SP, places_SK, alone.log_probabilities(at_SK, exists_SK))
+        fits[model] = _measured(alone, _ndcgs(whole_SP, answers_S), baseline)
         for name, subset in subsets.items():
             if model in subset:
-                orders, fusion = _cross_fitted(of_places, exists_SK, answers, subset, inside)
-                gains[name] = _ndcgs(before_the_rest(first_SP, places_SK, orders), answers_S)
-                fits[name] = measured(orders, fusion)
-    enough = len(answers_S) >= _MIN_USERS
-    better = [name for name in gains if name != PLAIN and enough and fits[name].beats_retriever]
-    if SIGNALS in better:
-        better = [name for name in better if name == SIGNALS or _beyond_chance(gains[name] - gains[SIGNALS])]
-    chosen = max(better, key=lambda name: fits[name].ndcg, default=RETRIEVER)
+                orders, fusion = _cross_fitted(at_SK, exists_SK, answers, subset, inside)
+                ndcgs[name] = _ndcgs(before_the_rest(first_SP, places_SK, orders), answers_S)
+                fits[name] = _measured(fusion, ndcgs[name], baseline)
     shown = [RETRIEVER, *([model] if model is not None else []), *subsets]
-    return FusionGroups({name: fits[name] for name in shown}, chosen, len(answers_S), model, k)
+    groups = FusionGroups({name: fits[name] for name in shown}, RETRIEVER, len(answers_S), model, k)
+    return dataclasses.replace(groups, chosen=_choose(groups, ndcgs))
 
 
-def fit_fusion(
-    signals: Signals, exists_SP: npt.NDArray[np.bool_], answers_S: npt.NDArray[np.integer], chosen: Sequence[str]
-) -> FittedFusion:
-    """Fit coefficients by maximum likelihood, and measure them by cross-validation.
-
-    Args:
-        signals: S x P each; the retriever's and the chosen ones.
-        exists_SP: Which of the P places hold a candidate.
-        answers_S: Place of each user's true item.
-        chosen: Signals that count.
-    """
-    orders, fusion = _cross_fitted(signals, exists_SP, answers_S, chosen)
-    own_order = _ndcgs(RETRIEVER_ALONE.log_probabilities(signals, exists_SP), answers_S)
-    gains = _ndcgs(orders, answers_S)
-    return _measured(fusion, gains, gains - own_order)
-
-
-def _as_it_is(
-    fusion: Fusion, signals: Signals, exists_SP: npt.NDArray[np.bool_], answers_S: npt.NDArray[np.integer]
-) -> FittedFusion:
-    """Measure the retriever's own order, which is not fitted."""
-    gains = _ndcgs(fusion.log_probabilities(signals, exists_SP), answers_S)
-    return _measured(fusion, gains, np.zeros_like(gains))
+def _choose(groups: FusionGroups, ndcgs: Mapping[str, Array]) -> str:
+    """Return the name of the group that ranks, given each user's cross-validated NDCG@10 by group."""
+    fits = groups.fitted
+    if groups.users < MIN_USERS:
+        return RETRIEVER
+    better = [name for name in groups.eligible if fits[name].beats_retriever]
+    if SIGNALS in better:
+        gains = {name: _measured(fits[name].fusion, ndcgs[name], ndcgs[SIGNALS]) for name in better}
+        better = [name for name in better if name == SIGNALS or gains[name].beats_retriever]
+    return max(better, key=lambda name: fits[name].ndcg, default=RETRIEVER)
 
 
 def _cross_fitted(
@@ -162,14 +140,14 @@ def _cross_fitted(
     chosen: Sequence[str],
     inside: Places | None = None,
 ) -> tuple[Array, Fusion]:
-    """Return each user's order by a fit that did not see the user, S x P, and the fit on all users.
+    """Return cross-validated log-probabilities of each user's pool, S x P, and the fit on all users.
 
     Args:
         signals: S x P each.
         exists_SP: Which of the P places hold a candidate.
         answers_S: Place of each user's true item.
-        chosen: Signals that count.
-        inside: Users whose true item is among the places at all; all by default. The others are ranked, not fitted on.
+        chosen: Signals with a coefficient.
+        inside: Users whose true item is at one of the places; all by default. Only they are fitted on.
     """
     users = np.arange(len(answers_S))
     inside = users if inside is None else inside
@@ -188,12 +166,10 @@ def _ndcgs(order_SP: Array, answers_S: npt.NDArray[np.integer]) -> Array:
     return ndcg_per_user(ranks_of_answers(order_SP, answers_S), 10)
 
 
-def _measured(fusion: Fusion, gains: Array, differences: Array) -> FittedFusion:
-    return FittedFusion(fusion, float(gains.mean()), float(differences.mean()), _standard_error(differences))
-
-
-def _beyond_chance(differences: Array) -> bool:
-    return bool(differences.mean() > BEYOND_CHANCE * _standard_error(differences))
+def _measured(fusion: Fusion, ndcgs: Array, baseline: Array) -> FittedFusion:
+    """Return a fusion with its mean NDCG@10 and gain over a baseline, given both of each user."""
+    differences = ndcgs - baseline
+    return FittedFusion(fusion, float(ndcgs.mean()), float(differences.mean()), _standard_error(differences))
 
 
 def _standard_error(values: Array) -> float:

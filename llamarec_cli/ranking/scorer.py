@@ -1,4 +1,4 @@
-"""The contract of what reads a language model as a ranker: history and candidates to log-probabilities."""
+"""Interface of a candidate scorer: history and candidates in, log-probabilities out."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from llamarec_cli.language_model.prefixes import PrefixCache
 from llamarec_cli.progress import Progress, Reporter, silent
 from llamarec_cli.ranking.examples import RankingExample
 
 
 class CandidateScorer(ABC):
-    """A way to read a language model: history and candidates to log-probabilities.
+    """Scores candidates with a language model, given a history.
 
     Attributes:
-        prefixes: What is kept of histories; None where nothing ever is.
-        ranks_together: Whether several users take less time together than one after another.
-        unparsed: Generated entries that named no candidate; None for a scorer that generates nothing.
-        unnamed: Candidates that were not generated; they stand behind the others.
+        ranks_together: Whether ranking several users in one call is faster than one after another.
+        unparsed: Generated entries so far that named no candidate; None for a scorer that does not generate text.
+        unnamed: Candidates so far that were missing from the generated text; they are ranked last.
     """
 
-    prefixes: PrefixCache | None = None
     ranks_together = False
     unparsed: int | None = None
     unnamed = 0
@@ -32,17 +29,15 @@ class CandidateScorer(ABC):
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
         """Return the log-probability of each candidate, K values in the order given."""
 
-    def keep_nothing(self) -> None:
-        """Read every prompt from its first token on from now on, so that no bit depends on what was ranked before.
+    def disable_cache(self) -> None:  # noqa: B027  # not abstract: most scorers have no cache
+        """Stop reusing computations of earlier prompts, so that results do not depend on the order of calls.
 
-        Rounding differs by where a prompt is taken up. Files and evaluations that can be resumed, where users come
-        once, are to give the same bytes after an interruption.
+        Reuse changes rounding. Resumable runs over many users disable it, so that an interruption changes no byte of
+        their result. The default does nothing, for scorers without a cache.
         """
-        if self.prefixes is not None:
-            self.prefixes.max_bytes = 0
 
     def rank_many(self, examples: Sequence[RankingExample]) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
-        """Yield the index and the log-probabilities of each of several users, in whatever order is fastest."""
+        """Yield the index and the log-probabilities of each of several users, in any order."""
         for index, example in enumerate(examples):
             yield index, self.rank(example.history.tolist(), example.candidates.tolist())
 
@@ -50,14 +45,14 @@ class CandidateScorer(ABC):
 def score_examples(
     scorer: CandidateScorer, examples: Sequence[RankingExample], k: int, stage: str, report: Reporter = silent
 ) -> npt.NDArray[np.float64]:
-    """Return a scorer's log-probabilities of several users, S x K; minus infinity where a user has fewer.
+    """Return the log-probabilities of several users' candidates, S x K; minus infinity where a user has fewer than K.
 
     Args:
-        scorer: Reads the language model.
-        examples: Histories and candidates, at most `k` of these a user.
+        scorer: Scores the candidates.
+        examples: Histories and candidates, at most `k` candidates a user.
         k: Width of the result.
         stage: Name of the progress bar.
-        report: Progress in users.
+        report: Progress callback, in users.
     """
     scores = np.full((len(examples), k), -np.inf)
     for done, (index, ranked) in enumerate(scorer.rank_many(examples), start=1):

@@ -1,7 +1,7 @@
 """Self-attention over sequences of different lengths, for SASRec and BERT4Rec.
 
-Only the attention itself sees padded sequences, since torch's fused kernel wants them so. Everything else works on the
-R real positions of a batch, one row each, so that padding costs no feed-forward and no loss.
+Only the attention itself works on padded sequences, as torch's fused kernel requires. Everything else works on the R
+real positions of a batch, one row each, so that neither feed-forward nor loss computes padding.
 
 Shapes: B sequences, L longest length, R real positions, D width, H heads.
 """
@@ -17,11 +17,11 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 @dataclass(frozen=True)
 class Ragged:
-    """Sequences of different lengths, and where their real positions lie.
+    """Padded sequences of different lengths, with a mask of their real positions.
 
     Attributes:
-        ids_BL: Item ids, padded with 0 at the right.
-        lengths_B: Real positions of each sequence.
+        ids_BL: Item ids, padded with 0 on the right.
+        lengths_B: Number of real positions of each sequence.
         mask_BL: Which positions are real.
     """
 
@@ -37,16 +37,16 @@ class Ragged:
         return cls(ids_BL, lengths_B, torch.arange(ids_BL.shape[1], device=ids_BL.device) < lengths_B.unsqueeze(1))
 
     def rows_of(self, packed_P: Tensor, items: PackedSequence) -> Tensor:
-        """Bring values in the packed order of `items` into the order of the real positions, R values."""
+        """Reorder values from the packed order of `items` to the order of the real positions, R values."""
         aligned = PackedSequence(packed_P, items.batch_sizes, items.sorted_indices, items.unsorted_indices)
         return pad_packed_sequence(aligned, batch_first=True)[0][self.mask_BL]
 
     def last_rows(self) -> Tensor:
-        """Return which row is the last of each sequence, B indices."""
+        """Return the row of the last position of each sequence, B indices."""
         return torch.cumsum(self.lengths_B, 0) - 1
 
     def positions_from_end(self, longest: int) -> Tensor:
-        """Return each row's position in a table of `longest`, the last item of every sequence at its end."""
+        """Return each row's position in a table of `longest` positions; every sequence ends at the last of them."""
         steps_BL = torch.arange(self.ids_BL.shape[1], device=self.ids_BL.device)
         return (longest - self.lengths_B.unsqueeze(1) + steps_BL)[self.mask_BL]
 
@@ -57,8 +57,8 @@ class SelfAttention(nn.Module):
     Args:
         width: D.
         heads: H; divides D.
-        dropout: On the attention's weights.
-        causal: Whether a position sees only itself and what is before it.
+        dropout: Dropout rate on the attention weights.
+        causal: Whether a position attends only to itself and earlier ones.
     """
 
     def __init__(self, width: int, heads: int, dropout: float, *, causal: bool) -> None:
@@ -75,7 +75,7 @@ class SelfAttention(nn.Module):
         padded[ragged.mask_BL] = self.enter(x_RD)
         # B x L x 3 x H x d to three of B x H x L x d.
         query, key, value = padded.view(batch, longest, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        # Padding is at the right, so a causal position never sees any.
+        # Padding is on the right, so a causal position never attends to it.
         mask = None if self.causal else ragged.mask_BL[:, None, None, :]
         mixed = nn.functional.scaled_dot_product_attention(
             query,

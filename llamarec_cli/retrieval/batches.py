@@ -1,4 +1,4 @@
-"""Packed batches: windows of training sequences, and histories to be scored."""
+"""Packed batches of training windows, and of histories to be scored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llamarec_cli.data.splits import Sequences
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """Windows and, at each position, the item that came next.
+    """Training windows and, at each position, the next item.
 
     Attributes:
         inputs: Packed item ids; P positions.
@@ -30,7 +30,7 @@ class TrainingBatch:
 def _packed_positions(
     begins_B: npt.NDArray[np.int64], lengths_B: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return positions in packed order, sizes of the time steps, and the order of the sequences."""
+    """Return the positions in packed order, the size of each time step, and the order of the sequences."""
     order_B = np.argsort(-lengths_B, kind="stable")
     lengths, begins = lengths_B[order_B], begins_B[order_B]
     steps = np.arange(lengths[0])
@@ -49,9 +49,9 @@ def pack_slices(
 
     Args:
         items_N: Flat item ids.
-        begins_B: Where each slice begins.
+        begins_B: First position of each slice.
         lengths_B: Length of each slice; at least 1.
-        device: Where the packed ids go.
+        device: Device of the packed ids.
 
     Returns:
         The packed ids, and their positions in `items_N` (P entries, packed order).
@@ -69,12 +69,12 @@ def pack_slices(
 
 @dataclass(frozen=True)
 class TrainingWindows:
-    """Every training position exactly once: sequences cut, from their end, into windows of `max_length` targets.
+    """Sequences cut from their end into windows of `max_length` targets, so that every target occurs exactly once.
 
     Attributes:
         items_N: Flat item ids of all sequences.
-        begins_W: Where each window's first input lies; W windows.
-        lengths_W: Inputs in each window; the targets lie one position further.
+        begins_W: Position of each window's first input; W windows.
+        lengths_W: Number of inputs in each window; the targets are one position further.
     """
 
     items_N: npt.NDArray[np.int32]
@@ -86,7 +86,7 @@ class TrainingWindows:
 
     @classmethod
     def cut(cls, sequences: Sequences, max_length: int) -> TrainingWindows:
-        """Cut sequences of at least 2 items into windows; shorter ones hold no target."""
+        """Cut sequences into windows; a sequence of one item has no target."""
         begins: list[int] = []
         lengths: list[int] = []
         for first, end in zip(sequences.offsets_S[:-1], sequences.offsets_S[1:], strict=True):
@@ -99,7 +99,7 @@ class TrainingWindows:
         return cls(sequences.items_N, np.array(begins, dtype=np.int64), np.array(lengths, dtype=np.int64))
 
     def epoch(self, batch_size: int, seed: int, epoch: int, device: torch.device) -> Iterator[TrainingBatch]:
-        """Yield the batches of one epoch; their order follows from seed and epoch alone, so that runs can resume."""
+        """Yield the batches of one epoch, whose order depends on seed and epoch alone, so that runs can resume."""
         order = np.random.default_rng([seed, epoch]).permutation(len(self))
         for begin in range(0, len(order), batch_size):
             chosen = order[begin : begin + batch_size]
@@ -114,3 +114,15 @@ def pack_histories(
     begins, ends = sequences.offsets_S[indices], sequences.offsets_S[indices + 1]
     lengths = np.minimum(ends - begins, max_length)
     return pack_slices(sequences.items_N, ends - lengths, lengths, device)[0]
+
+
+def last_positions(items: PackedSequence) -> Tensor:
+    """Return the index, in packed order, of each sequence's last position; B, in the order the sequences were given."""
+    sizes = items.batch_sizes.to(items.data.device)
+    count = int(sizes[0])
+    step_begins = torch.cumsum(sizes, 0) - sizes
+    # The length of the sequence of rank r in the sorted order is the number of steps whose size exceeds r.
+    ranks = torch.arange(count, device=sizes.device)
+    lengths = (sizes.unsqueeze(0) > ranks.unsqueeze(1)).sum(dim=1)
+    ends = step_begins[lengths - 1] + ranks
+    return ends if items.unsorted_indices is None else ends[items.unsorted_indices]

@@ -1,8 +1,8 @@
-"""BERT4Rec: bidirectional transformer trained by filling in masked items (Sun et al., 2019, arXiv 1904.06690).
+"""BERT4Rec: bidirectional transformer trained to predict masked items (Sun et al., 2019, arXiv 1904.06690).
 
 Training (section 3.6 there) replaces a share of each sequence's items by a mask token and predicts them from both
-sides; with a small chance, only the last item is masked, which is what recommendation asks. To recommend, a mask is
-appended to the history and its prediction is read.
+sides. With a small probability only the last item is masked, which is the task of recommendation. To recommend, the
+model predicts a mask token appended to the history.
 
 Shapes: B sequences, R real positions of all of them, M masked ones, D width, V items + padding.
 """
@@ -29,11 +29,11 @@ class BERT4RecConfig:
     Attributes:
         width: D, the size of item embeddings and hidden states.
         blocks: Number of blocks.
-        heads: Attention heads a block.
+        heads: Attention heads per block.
         dropout: Dropout rate everywhere.
-        max_length: Longest history that is read, in items.
+        max_length: Number of most recent items that are read of a history.
         mask_share: Share of items that are masked in training.
-        last_only_share: Share of training sequences of which only the last item is masked.
+        last_only_share: Share of training sequences in which only the last item is masked.
     """
 
     width: int = 64
@@ -66,7 +66,7 @@ class BERT4Rec(SequenceModel):
         self.config = config
         self.embedding = nn.Embedding(item_count + 1, config.width)
         self.mask = nn.Parameter(torch.empty(config.width))
-        # One more than a history, for the mask behind it.
+        # One more than a history, for the mask appended to it.
         self.position = nn.Embedding(config.max_length + 1, config.width)
         self.input_norm = nn.LayerNorm(config.width)
         self.dropout = Dropout(config.dropout)
@@ -78,10 +78,10 @@ class BERT4Rec(SequenceModel):
             nn.init.trunc_normal_(table, std=0.02, a=-0.04, b=0.04)
 
     def forward(self, ragged: Ragged, masked_R: Tensor) -> Tensor:
-        """Return the prediction at the masked positions.
+        """Return the hidden states at the masked positions.
 
         Args:
-            ragged: Sequences; what stands at a masked position is not read.
+            ragged: Sequences; ids at masked positions are ignored.
             masked_R: Which of the real positions are masked.
 
         Returns:
@@ -100,7 +100,7 @@ class BERT4Rec(SequenceModel):
         """Return the mean negative log-likelihood of the masked items (equation 8)."""
         inputs = Ragged.of(batch.inputs)
         targets_R = inputs.rows_of(batch.targets_P, batch.inputs)
-        # The whole window: what was read and the item that followed its end.
+        # The whole window: its inputs and its last target.
         ragged = _with_one_more(inputs, targets_R[inputs.last_rows()])
         last_R = torch.zeros(int(ragged.lengths_B.sum()), dtype=torch.bool, device=targets_R.device)
         last_R[ragged.last_rows()] = True
@@ -114,7 +114,7 @@ class BERT4Rec(SequenceModel):
         return catalogue_cross_entropy(self(ragged, masked_R), self.embedding.weight, self.item_bias, items_M)
 
     def user_vectors(self, histories: PackedSequence) -> Tensor:
-        """Return the prediction at a mask behind each history, B x D."""
+        """Return the hidden state at a mask appended to each history, B x D."""
         inputs = Ragged.of(histories)
         ragged = _with_one_more(inputs, torch.zeros_like(inputs.lengths_B))
         masked_R = torch.zeros(int(ragged.lengths_B.sum()), dtype=torch.bool, device=inputs.ids_BL.device)

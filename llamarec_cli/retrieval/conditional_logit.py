@@ -1,9 +1,9 @@
-"""Conditional logit (McFadden): how much each of several signals counts in the choice of one candidate.
+"""Conditional logit (McFadden): weights of several signals in the choice of one candidate.
 
     p(k) = softmax_k( sum_j beta_j x_jk )
 
-Fitted by maximum likelihood on users whose choice is known. It weighs the members of an ensemble, and the signals of
-the final order.
+It is fitted by maximum likelihood on users whose choice is known. The ensemble fits the weights of its parts with it,
+and the ranker those of its signals.
 
 Shapes: S users, K candidates, J signals.
 """
@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-# Pulls coefficients towards 0, in units of one user's log-likelihood a standard deviation of the signal.
+# L2 penalty on the coefficients of standardised signals, relative to the mean log-likelihood per user.
 _RIDGE = 1e-3
 
 
 def log_softmax(scores: Array) -> Array:
-    """Return the log-softmax over the last axis; minus infinity stays."""
+    """Return the log-softmax over the last axis; minus infinity is preserved."""
     shifted = scores - scores.max(axis=-1, keepdims=True)
     result: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return result
@@ -33,16 +33,16 @@ def fit_conditional_logit(
     *,
     negative: bool = True,
 ) -> Array:
-    """Return the J coefficients of greatest likelihood, with a weak pull towards 0.
+    """Return the J coefficients of maximum likelihood with a small L2 penalty.
 
     Args:
-        signals_SKJ: Signals of every candidate; what stands where none exists does not count.
+        signals_SKJ: Signals of every candidate; ignored where there is no candidate.
         exists_SK: Which of the K places hold a candidate.
         answers_S: Place of each user's true item.
-        negative: Whether coefficients may be below 0.
+        negative: Whether coefficients may be negative.
 
     Returns:
-        J values, 0 for no users.
+        J coefficients; zeros if there are no users.
     """
     if not len(answers_S):
         return np.zeros(signals_SKJ.shape[2])

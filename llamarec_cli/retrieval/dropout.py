@@ -1,4 +1,4 @@
-"""Dropout from random bytes: torch's draws one Bernoulli variable an element, which took a sixth of a training step."""
+"""Dropout from random bytes; torch's own, which draws per element, took a sixth of a training step."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Module):
-    """Dropout whose rate is a multiple of 1/256, the nearest one to what is asked.
+    """Dropout with the rate rounded to a multiple of 1/256.
 
-    Eight elements share one 64-bit random number. What is kept is scaled by the rate that was really used, so that the
-    expectation is exact.
+    Eight elements share one 64-bit random number. Kept elements are scaled by the rounded rate, so that the expectation
+    is exact.
 
     Args:
-        rate: Share of elements to drop; from 0 to below 1.
+        rate: Share of elements to drop; at least 0 and below 1.
     """
 
     def __init__(self, rate: float) -> None:

@@ -1,9 +1,9 @@
-"""Features of items that come from their texts: what TextRec reads in place of item ids.
+"""Features of item titles, from which TextRec computes its item vectors.
 
-A *source* turns a text into a raw vector. The language model's is in `ranking.title_reading`; the two here are its
-controls: TF-IDF, which knows the words of a title and nothing else, and random vectors, which know nothing. Raw vectors
-of any source are whitened: projected to few dimensions that are uncorrelated over the catalogue and of variance 1, so
-that sources differ in what they know and not in scale or size.
+A source turns a title into a raw vector. The language model's is in `language_model.title_encoder`; the two here are
+its controls: TF-IDF, which represents words only, and random vectors, which carry no information. Raw vectors of any
+source are whitened: they are projected to few dimensions that are uncorrelated over the catalogue and have variance 1,
+so that sources differ in information and not in scale or size.
 
 Shapes: V items + padding, R width of raw vectors, F features.
 """
@@ -13,24 +13,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-# Directions of less variance than this share of the largest are rounding errors, which whitening would blow up.
+from llamarec_cli.retrieval.features import Source
+
+# Directions with less variance than this share of the largest are rounding errors, which whitening would amplify.
 _NEGLIGIBLE = 1e-6
 _RANDOM_WIDTH = 256
-
-
-class Source(StrEnum):
-    """Where the features of an item come from."""
-
-    LANGUAGE_MODEL = "language-model"
-    TFIDF = "tfidf"
-    RANDOM = "random"
 
 
 # Raw vectors of N texts by source, N x R each: a tensor, or a scipy sparse matrix.
@@ -43,7 +36,7 @@ class Whitening:
 
     Attributes:
         projection_RF: Linear part.
-        offset_F: What is taken off after it.
+        offset_F: Subtracted after it.
     """
 
     projection_RF: Tensor
@@ -59,10 +52,11 @@ def fit_whitening(raw_NR: Tensor, features: int, parts: int = 1) -> Whitening:
 
     Args:
         raw_NR: Raw vectors, without the padding's.
-        features: F. Where the catalogue has fewer directions, the remaining features are 0.
-        parts: Parts of equal width, such as layers of a language model, that are scaled to the same variance first.
+        features: F. If the catalogue has fewer directions, the remaining features are 0.
+        parts: Number of parts of equal width, such as layers of a language model, that are first scaled to the same
+            variance.
     """
-    # In float64: a covariance squares the range of its data.
+    # In float64, since a covariance squares the range of its data.
     raw = raw_NR.double()
     mean_R = raw.mean(dim=0)
     spread_R = (raw - mean_R).view(len(raw), parts, -1).square().mean(dim=(0, 2)).sqrt()
@@ -77,7 +71,7 @@ def fit_whitening(raw_NR: Tensor, features: int, parts: int = 1) -> Whitening:
 
 
 def fit_sparse_whitening(raw_NR: Any, features: int) -> Whitening:
-    """Fit a whitening on sparse raw vectors: on their strongest singular directions, since R may be a vocabulary.
+    """Fit a whitening on the strongest singular directions of sparse raw vectors, whose R may be a vocabulary's size.
 
     Args:
         raw_NR: A scipy sparse matrix, without the padding's row.
@@ -94,22 +88,22 @@ def fit_sparse_whitening(raw_NR: Any, features: int) -> Whitening:
 
 
 def _with_fixed_signs(directions_RF: Tensor) -> Tensor:
-    """Make the largest entry of each direction positive; its sign is otherwise the library's choice."""
+    """Make the largest entry of each direction positive; otherwise the sign depends on the library."""
     largest = directions_RF.abs().argmax(dim=0, keepdim=True)
     return directions_RF * directions_RF.gather(0, largest).sign()
 
 
 class TfidfVectors:
-    """Source of TF-IDF vectors of words: sublinear term frequency, each vector of length 1.
+    """Source of TF-IDF vectors of words, with sublinear term frequency and unit length.
 
     Args:
-        titles: Texts of the catalogue, without the padding's.
+        titles: Titles of the catalogue, without the padding's.
     """
 
     def __init__(self, titles: Sequence[str]) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        # Numbers and single letters count too: they tell the parts of a series apart.
+        # Numbers and single letters are kept: they distinguish the parts of a series.
         self._vectorizer: Any = TfidfVectorizer(token_pattern=r"(?u)\w+", sublinear_tf=True)
         try:
             self._vectorizer.fit(titles)
@@ -117,12 +111,12 @@ class TfidfVectors:
             self._vectorizer.fit(["none"])
 
     def __call__(self, titles: Sequence[str]) -> Any:
-        """Return the vectors of some texts, a scipy sparse matrix; all zero for a text without a known word."""
+        """Return the vectors of some titles, a scipy sparse matrix; a title without a known word has zeros."""
         return self._vectorizer.transform(titles)
 
 
 def random_vectors(titles: Sequence[str]) -> Tensor:
-    """Return a random vector for each text, N x R; equal texts have equal vectors."""
+    """Return a random vector for each title, N x R; equal titles have equal vectors."""
     seeds = [int.from_bytes(hashlib.sha256(title.encode()).digest()[:8], "big") for title in titles]
     rows = [np.random.default_rng(seed).standard_normal(_RANDOM_WIDTH) for seed in seeds]
     return torch.from_numpy(np.stack(rows).astype(np.float32))

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy over the whole catalogue, without ever holding positions x items."""
+"""Softmax cross-entropy over the whole catalogue, without a matrix of positions x items."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Logits that are alive at once, so that they stay in a CPU's caches.
+# Number of logits computed at once; they fit into a CPU's caches.
 _LOGITS = 800_000
 
 
 def catalogue_cross_entropy(x_PD: Tensor, embedding_VD: Tensor, bias_V: Tensor, targets_P: Tensor) -> Tensor:
     """Return the mean negative log-likelihood of the targets under softmax(x E^T + b) (paper, equation 1).
 
-    The gradients are computed together with the loss, a few rows at a time, while the logits are still in the cache.
+    Gradients are computed together with the loss, a few rows at a time, while the logits are still in the cache.
 
     Args:
         x_PD: Hidden states, P x D.
@@ -43,7 +43,7 @@ class _CatalogueCrossEntropy(torch.autograd.Function):
             logits = torch.addmm(bias_V, x_PD[rows], embedding_VD.T)
             logits -= logits.amax(dim=1, keepdim=True)
             total -= logits.gather(1, targets).sum()
-            # The logits become, in place, exponentials, probabilities and at last their own gradient.
+            # In place: logits, exponentials, probabilities, gradient.
             exponentials = logits.exp_()
             sums = exponentials.sum(dim=1, keepdim=True)
             total += sums.log().sum()

@@ -6,12 +6,12 @@ and layer normalisation after it (section 3.3 there). The recurrence of a block 
     h_t = lambda * h_{t-1} + gamma * (B x_t)        lambda = exp(-exp(nu) + i exp(theta)),  |lambda| < 1
     y_t = Re(C h_t)
 
-with complex lambda, B, C. Items are scored by dot product of the last hidden state with the item embeddings (tied),
-plus a bias an item.
+with complex lambda, B, C. Items are scored by the dot product of the last hidden state with the (tied) item embeddings,
+plus a bias per item.
 
-Layout. Sequences of different lengths travel packed, as in `torch.nn.utils.rnn.PackedSequence`: sorted by falling
-length and time-major, so step t of all sequences that reach it lies in one piece. No padding position is ever
-computed, neither by the recurrence nor by the feed-forward nor by the loss; the official code pads to a power of two.
+Layout. Sequences of different lengths are packed, as in `torch.nn.utils.rnn.PackedSequence`: sorted by decreasing
+length and time-major, so step t of all sequences that reach it is contiguous. Neither recurrence nor feed-forward nor
+loss computes padding positions; the official code pads to a power of two.
 
 Shapes: B sequences, P real positions of all of them, D width, H hidden channels of the recurrence, V items + padding.
 """
@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from llamarec_cli.retrieval.batches import TrainingBatch
+from llamarec_cli.retrieval.batches import TrainingBatch, last_positions
+from llamarec_cli.retrieval.diagonal_scan import diagonal_scan
 from llamarec_cli.retrieval.dropout import Dropout
 from llamarec_cli.retrieval.loss import catalogue_cross_entropy
 from llamarec_cli.retrieval.scoring import SequenceModel
@@ -40,7 +40,7 @@ class LRURecConfig:
         width: D, the size of item embeddings and hidden states.
         blocks: Number of blocks.
         dropout: Dropout rate on embeddings and inside the blocks; the paper searches 0.1 to 0.5.
-        max_length: Longest history that is read, in items, and the length of a training window.
+        max_length: Number of most recent items that are read of a history, and the length of a training window.
         r_min: Smallest |lambda| at initialisation.
         r_max: Largest |lambda| at initialisation.
     """
@@ -63,11 +63,11 @@ class LRURecConfig:
 
 @dataclass(frozen=True)
 class LRURecState:
-    """Where the recurrence stands after a history.
+    """State of the recurrence after a history.
 
     Attributes:
         hidden: For each block, the H complex hidden channels.
-        vector_D: What is compared with the item embeddings; zeros before the first item.
+        vector_D: The vector that item embeddings are compared with; zeros before the first item.
     """
 
     hidden: tuple[Tensor, ...]
@@ -128,13 +128,13 @@ class LRURec(SequenceModel):
 
     @torch.inference_mode()
     def advance(self, state: LRURecState, item: int) -> LRURecState:
-        """Return the state after one more item, at a cost that does not depend on the length of the history.
+        """Return the state after one more item, at a cost independent of the length of the history.
 
-        For live sessions. The result is that of a full pass over the whole history, however long; `max_length` plays
-        no part. The model must be in evaluation mode.
+        For live sessions. The result equals that of a full pass over the whole history, without the limit `max_length`.
+        The model must be in evaluation mode.
 
         Args:
-            state: What `start` or an earlier `advance` returned.
+            state: State returned by `start` or an earlier `advance`.
             item: Id of the item.
         """
         x_D = self.embedding_norm(self.embedding.weight[item])
@@ -151,14 +151,14 @@ class LRURec(SequenceModel):
 
     @torch.no_grad()
     def _initialise(self) -> None:
-        """Truncated normal everywhere but in norms and in the recurrence's own parameters, as in the official code."""
+        """Draw all but norms and the recurrence's own parameters from a truncated normal, as in the official code."""
         for name, parameter in self.named_parameters():
             if "norm" not in name and not name.endswith(("nu_log", "theta_log", "gamma_log")):
                 nn.init.trunc_normal_(parameter, std=0.02, a=-0.04, b=0.04)
 
 
 class LRUBlock(nn.Module):
-    """One linear recurrent unit and one feed-forward, each with residual connection and layer norm after it."""
+    """A linear recurrent unit and a feed-forward, each with a residual connection and layer norm after it."""
 
     def __init__(self, config: LRURecConfig) -> None:
         super().__init__()
@@ -174,11 +174,11 @@ class LRUBlock(nn.Module):
         return self._finish(x_PD, self.unit(x_PD, step_sizes))
 
     def at(self, x_PD: Tensor, step_sizes: list[int], ends_B: Tensor) -> Tensor:
-        """Return only the rows `ends_B` of what `forward` returns: behind the recurrence, no other row is computed."""
+        """Return only the rows `ends_B` of `forward`; after the recurrence no other row is computed."""
         return self._finish(x_PD[ends_B], self.unit.at(x_PD, step_sizes, ends_B))
 
     def advance(self, x_D: Tensor, hidden_H: Tensor) -> tuple[Tensor, Tensor]:
-        """Take one step of one sequence: D values and the hidden channels in, the same out."""
+        """Take one step of one sequence, from input and hidden channels to output and hidden channels."""
         y_D, hidden_H = self.unit.advance(x_D, hidden_H)
         return self._finish(x_D, y_D), hidden_H
 
@@ -190,10 +190,10 @@ class LRUBlock(nn.Module):
 
 
 class LinearRecurrentUnit(nn.Module):
-    """The diagonal complex recurrence, with complex maps written as real ones.
+    """The diagonal complex recurrence, with its complex maps written as real ones.
 
     B maps reals to complex numbers, so it is a real map to interleaved (real, imaginary) pairs, which `view_as_complex`
-    reads in place. Re(C h) is a real map of the same pairs. Both are plain `nn.Linear`, which is also what is fast.
+    reads in place. Re(C h) is a real map of the same pairs. Both are plain `nn.Linear`, which is also fast.
     """
 
     def __init__(self, config: LRURecConfig) -> None:
@@ -203,7 +203,7 @@ class LinearRecurrentUnit(nn.Module):
         radius = torch.rand(hidden) * (config.r_max**2 - config.r_min**2) + config.r_min**2
         self.nu_log = nn.Parameter(torch.log(-0.5 * torch.log(radius)))
         self.theta_log = nn.Parameter(torch.log(torch.rand(hidden) * 2 * math.pi))
-        # gamma keeps the variance of h near that of the input, whatever |lambda|.
+        # gamma keeps the variance of h near that of the input for any |lambda|.
         self.gamma_log = nn.Parameter(torch.log(torch.sqrt(1 - radius)))
         self.enter = nn.Linear(config.width, 2 * hidden)
         self.leave = nn.Linear(2 * hidden, config.width)
@@ -217,7 +217,7 @@ class LinearRecurrentUnit(nn.Module):
         return self._leave(diagonal_scan(self._enter(x_PD), self.decay(), step_sizes))
 
     def at(self, x_PD: Tensor, step_sizes: list[int], ends_B: Tensor) -> Tensor:
-        """Return only the rows `ends_B` of what `forward` returns."""
+        """Return only the rows `ends_B` of `forward`."""
         return self._leave(diagonal_scan(self._enter(x_PD), self.decay(), step_sizes)[ends_B])
 
     def advance(self, x_D: Tensor, hidden_H: Tensor) -> tuple[Tensor, Tensor]:
@@ -226,7 +226,7 @@ class LinearRecurrentUnit(nn.Module):
         return self._leave(hidden_H), hidden_H
 
     def _enter(self, x: Tensor) -> Tensor:
-        # gamma scales the map rather than its many outputs; each channel is a (real, imaginary) pair.
+        # gamma scales the map, which is cheaper than its many outputs; each channel is a (real, imaginary) pair.
         gamma_2H = torch.exp(self.gamma_log).repeat_interleave(2)
         pairs = nn.functional.linear(x, self.enter.weight * gamma_2H.unsqueeze(1), self.enter.bias * gamma_2H)
         return torch.view_as_complex(pairs.view(*pairs.shape[:-1], -1, 2))
@@ -234,75 +234,3 @@ class LinearRecurrentUnit(nn.Module):
     def _leave(self, h: Tensor) -> Tensor:
         out: Tensor = self.leave(torch.view_as_real(h).flatten(-2))
         return out
-
-
-def diagonal_scan(u_PH: Tensor, decay_H: Tensor, step_sizes: list[int]) -> Tensor:
-    """Compute h_t = decay * h_{t-1} + u_t for packed sequences, h_{-1} = 0.
-
-    One fused multiply-add a time step over all sequences that reach it: P x H multiplications in all, each element
-    touched once, where a parallel scan touches it log2(steps) times; and the graph is one node long.
-
-    Args:
-        u_PH: Complex inputs in packed order; where no gradient is wanted, they are overwritten.
-        decay_H: Complex decay of each channel.
-        step_sizes: Number of sequences that reach each time step; falling; sums to P.
-
-    Returns:
-        Complex hidden states in packed order, P x H.
-    """
-    if not torch.is_grad_enabled():
-        _scan(u_PH, decay_H, step_sizes, into=u_PH)
-        return u_PH
-    result: Tensor = _DiagonalScan.apply(u_PH, decay_H, step_sizes)  # type: ignore[no-untyped-call]
-    return result
-
-
-def _scan(u_PH: Tensor, decay_H: Tensor, step_sizes: list[int], into: Tensor) -> None:
-    """Compute all steps but the first, which must stand in `into` already."""
-    previous, begin = 0, step_sizes[0]
-    for size in step_sizes[1:]:
-        now = slice(begin, begin + size)
-        torch.addcmul(u_PH[now], into[previous : previous + size], decay_H, out=into[now])
-        previous, begin = begin, begin + size
-
-
-class _DiagonalScan(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, u_PH: Tensor, decay_H: Tensor, step_sizes: list[int]) -> Tensor:
-        h_PH = torch.empty_like(u_PH)
-        h_PH[: step_sizes[0]] = u_PH[: step_sizes[0]]
-        _scan(u_PH, decay_H, step_sizes, into=h_PH)
-        ctx.save_for_backward(h_PH, decay_H)
-        ctx.step_sizes = step_sizes
-        return h_PH
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        h_PH, decay_H = ctx.saved_tensors
-        step_sizes: list[int] = ctx.step_sizes
-        g_PH = gradients[0].clone()
-        conjugate_H = decay_H.conj().resolve_conj()
-        # The same recurrence backwards: g_t += conj(decay) * g_{t+1}.
-        begin = len(h_PH)
-        for size, before in zip(reversed(step_sizes[1:]), reversed(step_sizes[:-1]), strict=True):
-            begin -= size
-            previous = begin - before
-            g_PH[previous : previous + size].addcmul_(g_PH[begin : begin + size], conjugate_H)
-        # The decay gathers conj(h_{t-1}) * g_t; position p of step t has its predecessor one step size further back.
-        sizes = torch.tensor(step_sizes, device=h_PH.device)
-        before_P = torch.arange(step_sizes[0], len(h_PH), device=h_PH.device)
-        before_P -= torch.repeat_interleave(sizes[:-1], sizes[1:])
-        decay_gradient_H = torch.sum(h_PH[before_P].conj() * g_PH[step_sizes[0] :], dim=0)
-        return g_PH, decay_gradient_H, None
-
-
-def last_positions(items: PackedSequence) -> Tensor:
-    """Return where, in packed order, each sequence ends: B indices, in the order the sequences were given."""
-    sizes = items.batch_sizes.to(items.data.device)
-    count = int(sizes[0])
-    step_begins = torch.cumsum(sizes, 0) - sizes
-    # The sequence of rank r in the sorted order reaches as many steps as have a size above r.
-    ranks = torch.arange(count, device=sizes.device)
-    lengths = (sizes.unsqueeze(0) > ranks.unsqueeze(1)).sum(dim=1)
-    ends = step_begins[lengths - 1] + ranks
-    return ends if items.unsorted_indices is None else ends[items.unsorted_indices]

@@ -4,7 +4,7 @@ A GRU reads the sequence. Its last state is the global summary (section 3.3 ther
 over all states so far gives the local one, the main purpose (section 3.4); both together, through a bilinear map, are
 compared with the item embeddings (section 3.5).
 
-As the other models here, it is trained at every position of a window and not only at its last.
+Like the other models here, it is trained at every position of a window, not only at the last.
 
 Shapes: B sequences, L longest length, P real positions of all of them, D width, V items + padding.
 """
@@ -31,7 +31,7 @@ class NARMConfig:
     Attributes:
         width: D, the size of item embeddings and GRU states.
         dropout: Dropout rate on embeddings and on the two summaries.
-        max_length: Longest history that is read, in items.
+        max_length: Number of most recent items that are read of a history.
     """
 
     width: int = 64
@@ -72,7 +72,7 @@ class NARM(SequenceModel):
         ragged = Ragged.of(batch.inputs)
         states_BLD = self._states(batch.inputs)
         queries_BLD, keys_BLD = self.query(states_BLD), self.key(states_BLD)
-        # Position by position: all pairs of positions at once would take B x L x L x D.
+        # Position by position: all pairs of positions at once would take B x L x L x D memory.
         local = [
             self._attend(queries_BLD[:, step : step + 1], keys_BLD[:, : step + 1], states_BLD[:, : step + 1])
             for step in range(states_BLD.shape[1])
@@ -82,7 +82,7 @@ class NARM(SequenceModel):
         return catalogue_cross_entropy(x_PD, self.embedding.weight, self.item_bias, targets_P)
 
     def user_vectors(self, histories: PackedSequence) -> Tensor:
-        """Return both summaries of each history, mapped to be compared with item embeddings, B x D."""
+        """Return the bilinear map of both summaries of each history, B x D."""
         ragged = Ragged.of(histories)
         states_BLD = self._states(histories)
         rows = torch.arange(len(states_BLD), device=states_BLD.device)

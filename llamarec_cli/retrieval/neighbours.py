@@ -1,6 +1,7 @@
-"""Item-to-item counts: which items stand together in sequences, and which follow which.
+"""Item-to-item counts: co-occurrence and transition in sequences.
 
-Only the strongest neighbours of each item are kept, so a table costs V x N and not V x V, and scoring is a gather.
+Only the strongest neighbours of each item are kept, so a table takes V x N memory instead of V x V, and scoring is a
+gather.
 
 Shapes: V items + padding, N neighbours, B users, M most recent items of a history.
 """
@@ -20,13 +21,13 @@ from llamarec_cli.data.splits import Sequences
 
 @dataclass(frozen=True)
 class CountsConfig:
-    """How pairs are counted and read.
+    """How item pairs are counted and scored.
 
     Attributes:
-        neighbours: Neighbours kept of each item.
-        window: Largest distance, in positions, of two items that are counted together.
-        recent: Most recent items of a history whose neighbours count.
-        decay: What each older one of them counts less, as a factor.
+        neighbours: Number of neighbours kept per item.
+        window: Maximum distance of a counted pair, in positions.
+        recent: Number of most recent items of a history whose neighbours are scored.
+        decay: Factor by which each older one of them is weighted less.
     """
 
     neighbours: int = 100
@@ -42,11 +43,11 @@ class CountsConfig:
 
 
 class ItemCounts(nn.Module):
-    """Co-occurrence and transition counts of a catalogue, and what they say of a history.
+    """Co-occurrence and transition counts of a catalogue.
 
     Args:
         item_count: Number of items, without the padding.
-        config: How pairs are counted and read.
+        config: How item pairs are counted and scored.
     """
 
     def __init__(self, item_count: int, config: CountsConfig) -> None:
@@ -61,9 +62,10 @@ class ItemCounts(nn.Module):
         self.following.count(sequences, window=self.config.window, directed=True)
 
     def score(self, histories: Sequences, users_B: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Return what co-occurrence and what transition says of every item for some users, two of B x V.
+        """Return the co-occurrence and the transition score of every item for some users, B x V each.
 
-        The weights c of the neighbours of recent items, put as log(1 + c / m), m the mean of those above 0.
+        A score is log(1 + c / m): c is the summed weight of an item as neighbour of recent items, m the mean of the
+        user's values of c above 0.
         """
         recent_BM = torch.from_numpy(most_recent(histories, users_B, self.config.recent))
         recent_BM = recent_BM.to(self.together.items_VN.device)
@@ -80,7 +82,7 @@ class Neighbours(nn.Module):
 
     Args:
         item_count: Number of items, without the padding.
-        neighbours: N; where an item has fewer, item 0 with weight 0 fills up.
+        neighbours: N; an item with fewer is padded with item 0 of weight 0.
     """
 
     items_VN: Tensor
@@ -94,14 +96,13 @@ class Neighbours(nn.Module):
     def count(self, sequences: Sequences, *, window: int, directed: bool) -> None:
         """Fill the table from training sequences.
 
-        Two items at most `window` positions apart count 1 / distance for each other, or, if `directed`, the earlier
-        one for the later one alone. A sum of counts is divided by the square root of both items' frequencies, so that
-        popular items are not everybody's neighbours.
+        A pair of items at most `window` positions apart adds 1 / distance. The sum is divided by the square root of the
+        product of both items' frequencies, so that popular items are not neighbours of every item.
 
         Args:
             sequences: Training part of every user's sequence.
-            window: Largest distance in positions.
-            directed: Whether only what follows counts.
+            window: Maximum distance in positions.
+            directed: Whether only the later item becomes a neighbour of the earlier one, and not the reverse.
         """
         neighbours = self.items_VN.shape[1]
         strongest = (
@@ -121,11 +122,11 @@ class Neighbours(nn.Module):
         self.weights_VN[item[kept], place[kept]] = torch.from_numpy(weight[kept].astype(np.float32))
 
     def score(self, recent_BM: Tensor, importance_BM: Tensor) -> Tensor:
-        """Add up the weights of the neighbours of recent items.
+        """Sum the weights of the neighbours of recent items.
 
         Args:
             recent_BM: Item ids; 0 where a history is shorter.
-            importance_BM: What each of them counts.
+            importance_BM: Weight of each of them.
 
         Returns:
             B x V.
@@ -137,7 +138,7 @@ class Neighbours(nn.Module):
 
 
 def _pairs(sequences: Sequences, window: int, directed: bool) -> pl.DataFrame:
-    """Return every pair of different items at most `window` positions apart in one sequence."""
+    """Return every pair of different items at most `window` positions apart in a sequence."""
     items = sequences.items_N
     owners = np.repeat(np.arange(len(sequences)), np.diff(sequences.offsets_S))
     longest = int(np.diff(sequences.offsets_S).max(initial=0))

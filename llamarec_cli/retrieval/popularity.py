@@ -1,4 +1,4 @@
-"""Popularity: one list for everybody, the most frequent items of the training sequences. The floor of any table."""
+"""Popularity: the same list for every user, the most frequent items of the training sequences. The weakest baseline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llamarec_cli.retrieval.scoring import FittedRetriever, Fitting
 
 @dataclass(frozen=True)
 class PopularityConfig:
-    """Nothing can be set."""
+    """No settings."""
 
 
 class Popularity(FittedRetriever):
@@ -24,7 +24,7 @@ class Popularity(FittedRetriever):
 
     Args:
         item_count: Number of items, without the padding.
-        config: Without content.
+        config: Has no fields.
     """
 
     counts_V: Tensor
@@ -36,12 +36,12 @@ class Popularity(FittedRetriever):
 
     @classmethod
     def fit(cls, config: PopularityConfig, fitting: Fitting) -> Self:
-        """Count how often each item stands in the training sequences."""
+        """Count the occurrences of each item in the training sequences."""
         model = cls(fitting.item_count, config)
         counts = np.bincount(fitting.sequences.items_N, minlength=fitting.item_count + 1)
         model.counts_V.copy_(torch.from_numpy(counts))
         return model
 
     def score(self, histories: Sequences, users_B: npt.NDArray[np.int64]) -> Tensor:
-        """Score every item by its count, whoever the user is."""
+        """Return the count of every item, the same for all users."""
         return self.counts_V.repeat(len(users_B), 1)

@@ -3,9 +3,9 @@
 A causal transformer over item and position embeddings (section III there): layer norm before each of attention and
 feed-forward, residual connections around them, items scored by dot product with their embeddings (equation 6).
 
-Deviation: the loss is the softmax cross-entropy over the whole catalogue, not the binary one against a single sampled
-negative. It is what later studies found SASRec to need for its best, and this project's rule is to tune baselines as
-hard as its own model.
+Deviation: the loss is the softmax cross-entropy over the whole catalogue, not the binary one with a single sampled
+negative. Later studies found that SASRec needs it to reach its best, and this project tunes baselines as thoroughly as
+its own model.
 
 Shapes: B sequences, R real positions of all of them, D width, V items + padding.
 """
@@ -32,9 +32,9 @@ class SASRecConfig:
     Attributes:
         width: D, the size of item embeddings and hidden states.
         blocks: Number of blocks.
-        heads: Attention heads a block.
+        heads: Attention heads per block.
         dropout: Dropout rate everywhere.
-        max_length: Longest history that is read, in items.
+        max_length: Number of most recent items that are read of a history.
     """
 
     width: int = 64
@@ -73,7 +73,7 @@ class SASRec(SequenceModel):
     def forward(self, ragged: Ragged) -> Tensor:
         """Return the hidden state of every real position, R x D."""
         positions_R = ragged.positions_from_end(self.config.max_length)
-        # As in the authors' code; without it the small initial embeddings are slow to be heard beside the attention.
+        # Scaled as in the authors' code; otherwise the small initial embeddings train slowly.
         items_RD = self.embedding(ragged.ids_BL[ragged.mask_BL]) * math.sqrt(self.config.width)
         x_RD = self.dropout(items_RD + self.position(positions_R))
         for block in self.blocks:

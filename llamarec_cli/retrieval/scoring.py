@@ -1,7 +1,7 @@
-"""What every retriever is: something that scores the whole catalogue for a history.
+"""Interfaces of a retriever, a model that scores the whole catalogue for a history.
 
-Two kinds share it. A `SequenceModel` is trained by gradient, in the loop of `training`; a `FittedRetriever` is made
-in one go from counts, or over another retriever that has been trained.
+There are two kinds. A `SequenceModel` is trained by gradient descent (module `training`); a `FittedRetriever` is fitted
+in one pass, to counts or to the scores of trained retrievers.
 
 Shapes: B users, V items + padding, D width.
 """
@@ -25,21 +25,21 @@ from llamarec_cli.retrieval.batches import TrainingBatch, pack_histories
 
 
 class Retriever(nn.Module, ABC):
-    """Scores items; what makes two of the same kind differ is in the state dictionary."""
+    """Scores every item for a user; all that is learnt is in the state dictionary."""
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Names of the retrievers whose scores make up this one's; none for most."""
+        """Names of the retrievers that a blend combines; empty for any other retriever."""
         return ()
 
     @property
     def reading_parts(self) -> tuple[str, ...]:
-        """Those of `parts` that read what a language model made of the items' titles."""
+        """Those of `parts` whose item vectors come from a language model."""
         return ()
 
     @property
     def reads_language_model(self) -> bool:
-        """Whether this retriever reads what a language model made of the items' titles."""
+        """Whether item vectors, of this retriever or of one of its parts, come from a language model."""
         return bool(self.reading_parts)
 
     @abstractmethod
@@ -51,22 +51,22 @@ class Retriever(nn.Module, ABC):
             users_B: Which of them.
 
         Returns:
-            B x V; only the order and the differences of scores have a meaning. The history is not masked yet.
+            B x V; only order and differences of scores are meaningful. Items of the history are not masked.
         """
 
     def score_in_parts(self, histories: Sequences, users_B: npt.NDArray[np.int64]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Score every item, and tell the score of each of `parts`, by name; B x V each."""
+        """Return the scores of every item, and those of each of `parts` by name; B x V each."""
         return self.score(histories, users_B), {}
 
-    def settle(self) -> None:
-        """Compute what scoring reads and what follows from the weights; called before a catalogue is scored."""
+    def refresh(self) -> None:
+        """Recompute tables that follow from the weights; called before a catalogue is scored."""
 
 
 class SequenceModel(Retriever):
     """A neural sequential recommender with tied item embeddings and a bias an item.
 
     Attributes:
-        config: Its configuration; has `max_length`.
+        config: Its configuration, with a field `max_length`; the search of hyper-parameters needs `dropout` too.
         embedding: Item embeddings, V x D; row 0 is the padding's.
         item_bias: V values.
     """
@@ -81,7 +81,7 @@ class SequenceModel(Retriever):
 
     @abstractmethod
     def user_vectors(self, histories: PackedSequence) -> Tensor:
-        """Return what is compared with the item embeddings after each history, B x D."""
+        """Return the vector that item embeddings are compared with after each history, B x D."""
 
     def score(self, histories: Sequences, users_B: npt.NDArray[np.int64]) -> Tensor:
         """Score every item by dot product with the user's vector, plus its bias."""
@@ -91,14 +91,14 @@ class SequenceModel(Retriever):
 
 @dataclass(frozen=True)
 class Fitting:
-    """What a `FittedRetriever` may be made from.
+    """Inputs for fitting a `FittedRetriever`.
 
     Attributes:
         sequences: Training part of every user's sequence.
-        validation: Held-out cases, for what is chosen and not counted.
+        validation: Held-out cases, for fitting weights.
         item_count: Number of items, without the padding.
-        trained: Returns another retriever of the same data, trained, by the name of its row.
-        device: Where it will score.
+        trained: Returns a trained retriever of the same data set by name.
+        device: Where to score.
         report: Progress.
     """
 
@@ -111,13 +111,13 @@ class Fitting:
 
 
 class FittedRetriever(Retriever):
-    """A retriever that is made without gradient descent."""
+    """A retriever that is fitted without gradient descent."""
 
     @classmethod
     @abstractmethod
     def fit(cls, config: Any, fitting: Fitting) -> Self:
-        """Make one."""
+        """Return a fitted retriever."""
 
-    def figures(self) -> dict[str, Any]:
-        """Return what is to be told of the fit in the manifest."""
+    def fit_metrics(self) -> dict[str, Any]:
+        """Return metrics of the fit for the manifest."""
         return {}

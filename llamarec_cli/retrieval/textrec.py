@@ -1,24 +1,21 @@
-"""TextRec: LRURec whose item vectors are computed from the items' titles, and not learnt for each item.
+"""TextRec: LRURec with item vectors computed from the items' titles instead of learnt item embeddings.
 
-An item's vector is a small map of what a language model made of its title when it read it, once:
+A language model reads each title once. A small map turns the resulting features into the item's vector and bias:
 
     (e_v, b_v) = W2 GELU(W1 f_v)        f_v = whitened features of the title of item v
 
-The map's output stands where LRURec has its embeddings, on both sides, and its item biases: it is what the recurrence
-reads, and what its hidden state is compared with. So items whose titles say the same thing are alike from the first
-step on, an item that nobody has bought yet has a vector like any other, and recommending needs no language model: the
-table of all vectors is kept.
+These vectors replace LRURec's item embeddings, both as inputs of the recurrence and where its hidden state is compared
+with items; the biases replace its item biases. So items with similar titles are similar from the first step on, and a
+new item has a vector like any other. The table of all vectors is saved, so recommending needs no language model.
 
-The same model reads TF-IDF features, or random ones, in place of the language model's: the controls that tell what the
-language model itself is worth.
+As controls, the same model reads TF-IDF features or random ones: they measure what the language model contributes.
 
 Shapes: V items + padding, D width, F features, R raw width of a source, N further texts, B users.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 import numpy as np
@@ -29,32 +26,9 @@ from torch import Tensor, nn
 from llamarec_cli.data.splits import Sequences
 from llamarec_cli.retrieval.batches import TrainingBatch, pack_histories
 from llamarec_cli.retrieval.dropout import Dropout
-from llamarec_cli.retrieval.item_texts import RawVectors, Source, fit_sparse_whitening, fit_whitening
+from llamarec_cli.retrieval.features import Features, Source
+from llamarec_cli.retrieval.item_texts import RawVectors, fit_sparse_whitening, fit_whitening
 from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig
-
-
-class Features(StrEnum):
-    """What the items' vectors are computed from."""
-
-    LANGUAGE_MODEL = "language-model"
-    TFIDF = "tfidf"
-    BOTH = "both"
-    RANDOM = "random"
-
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """The sources whose features stand side by side."""
-        match self:
-            case Features.LANGUAGE_MODEL:
-                return (Source.LANGUAGE_MODEL,)
-            case Features.TFIDF:
-                return (Source.TFIDF,)
-            case Features.BOTH:
-                return (Source.LANGUAGE_MODEL, Source.TFIDF)
-            case Features.RANDOM:
-                return (Source.RANDOM,)
-            case _:
-                assert_never(self)
 
 
 @dataclass(frozen=True)
@@ -63,13 +37,13 @@ class TextRecConfig(LRURecConfig):
 
     Attributes:
         dropout: As for LRURec.
-        features: What item vectors are computed from; see `Features`.
+        features: What item vectors are computed from; a value of `Features`.
         depths: Layers of the language model whose hidden states are read, as shares of its depth.
-        title_tokens: Tokens of a title that are read at most.
+        title_tokens: Maximum number of tokens of a title.
         dimensions: F of each source.
         hidden: Width of the map's hidden layer.
         feature_dropout: Dropout rate on the hidden layer.
-        raw_widths: R of each source; filled in from the sources.
+        raw_widths: R of each source; set by the model from its raw vectors.
     """
 
     dropout: float = 0.3
@@ -100,12 +74,15 @@ class TextRec(LRURec):
         item_count: Number of items, without the padding.
         config: Architecture.
         raw: Raw vectors of the catalogue by source, without the padding's, N x R each: a tensor, or a scipy sparse
-            matrix. Needed to train; a model that is loaded has its table of item vectors, and its whitenings.
+            matrix. Required for training; a loaded model has the table of item vectors and the whitenings instead.
     """
 
     config: TextRecConfig
 
     def __init__(self, item_count: int, config: TextRecConfig, raw: RawVectors | None = None) -> None:
+        if raw is not None:
+            widths = tuple(raw[source].shape[1] for source in Features(config.features).sources)
+            config = replace(config, raw_widths=widths)
         super().__init__(item_count, config)
         self.embedding: TextEmbedding = TextEmbedding(item_count, config, raw)  # type: ignore[assignment]
         del self.item_bias
@@ -118,24 +95,24 @@ class TextRec(LRURec):
 
     def training_loss(self, batch: TrainingBatch) -> Tensor:
         """Return the mean negative log-likelihood of the next item at every real position."""
-        self.settle()
+        self.refresh()
         return super().training_loss(batch)
 
-    def settle(self) -> None:
-        """Compute all items' vectors and biases from the weights as they are now, if the features are at hand."""
+    def refresh(self) -> None:
+        """Recompute the table of item vectors and biases; a loaded model has no features and keeps its table."""
         if self.embedding.features_VF is not None:
             self.embedding.weight, self.item_bias = self.embedding.map_features(self.embedding.features_VF)
 
     def score_texts(self, histories: Sequences, users_B: npt.NDArray[np.int64], raw: RawVectors) -> Tensor:
-        """Score items by their titles alone, whether the catalogue knows them or not.
+        """Score items by their titles, which need not be in the catalogue.
 
         Args:
-            histories: Histories of items of the catalogue, of which none may be empty.
+            histories: Histories of items of the catalogue; none may be empty.
             users_B: Which of them.
             raw: Raw vectors of N titles, by source.
 
         Returns:
-            B x N, comparable with what `score` returns.
+            B x N, on the scale of `score`.
         """
         packed = pack_histories(histories, users_B, self.config.max_length, self.item_bias.device)
         vectors_ND, bias_N = self.embedding.encode(raw)
@@ -143,10 +120,11 @@ class TextRec(LRURec):
 
 
 class TextEmbedding(nn.Module):
-    """Item vectors as a function of texts, in the place of an `nn.Embedding`.
+    """Item vectors as a function of titles, a replacement for `nn.Embedding`.
 
     Attributes:
-        weight: The table of item vectors, V x D, as it was last computed; row 0 is the padding's.
+        weight: The table of item vectors, V x D, as last computed; row 0 is the padding's.
+        features_VF: Features of the catalogue; None in a loaded model.
     """
 
     weight: Tensor
@@ -165,11 +143,11 @@ class TextEmbedding(nn.Module):
             nn.Linear(config.hidden, config.width + 1),
         )
         self.register_buffer("weight", torch.zeros(item_count + 1, config.width))
-        # Not saved: the table says all that scoring needs of them.
+        # Not saved: scoring needs only the table.
         self.register_buffer("features_VF", None if raw is None else self._whitened(raw, config), persistent=False)
 
     def forward(self, items: Tensor) -> Tensor:
-        """Return the vectors of some items, as many rows as there are ids."""
+        """Look up the vectors of some items, one row per id."""
         return nn.functional.embedding(items, self.weight)
 
     def map_features(self, features_NF: Tensor) -> tuple[Tensor, Tensor]:
@@ -179,7 +157,7 @@ class TextEmbedding(nn.Module):
 
     @torch.no_grad()
     def encode(self, raw: RawVectors) -> tuple[Tensor, Tensor]:
-        """Return the vectors and the biases of N texts, as `map_features`.
+        """Return the vectors, N x D, and the biases of N titles.
 
         Args:
             raw: Raw vectors by source, N x R each.
@@ -187,7 +165,7 @@ class TextEmbedding(nn.Module):
         return self.map_features(torch.cat([self._features(source, raw[source]) for source in self.sources], dim=1))
 
     def _whitened(self, raw: RawVectors, config: TextRecConfig) -> Tensor:
-        """Fit the whitenings, and return the features of the catalogue, V x F in all; zeros for the padding."""
+        """Fit one whitening per source and return the catalogue's features, F of each source; zeros for the padding."""
         for source in self.sources:
             match source:
                 case Source.LANGUAGE_MODEL:

@@ -1,8 +1,8 @@
-"""Artefacts in one file, to be carried to a machine without network: `store export` and `store import`.
+"""Archives for machines without network: `store export` and `store import`.
 
-An archive is a zstandard-compressed tar of artefact folders as they lie in the store: the one that was asked for and
-whatever it was made from. Nothing in an archive is trusted: `unpacking` bounds what is read of it, members may only be
-plain files of known folders, and every digest is computed before a folder is renamed into the store.
+An archive is a zstandard-compressed tar of artefact folders: the exported artefact and its ancestors. It is untrusted:
+`unpacking` bounds its size, members must be regular files inside artefact folders, and every digest is verified before
+a folder is renamed into the store.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ from llamarec_cli.store.registry import Artefact, Store
 from llamarec_cli.store.unpacking import unpack
 
 ENDING = ".tar.zst"
-# Parents of one artefact, and generations of them: a ranker over an ensemble has four.
+# Limit on the parents of one artefact and on generations; a ranker over an ensemble has four generations.
 _MOST_ANCESTORS = 64
 _REMEDY = "give another place"
-_HOSTILE = "Do not use this, and ask where it came from."
+_HOSTILE = "Do not use it; check where it came from."
 
 
 def lineage(store: Store, name: str, *, base_models: bool = True) -> list[Artefact]:
-    """Return an artefact and all it was made from that the store holds, parents first.
+    """Return an artefact and its ancestors in the store, parents first.
 
     Args:
         store: The store.
         name: Name of the artefact.
-        base_models: Whether base models come too; they are large, and can be fetched again.
+        base_models: Whether to include base models, which are large and can be fetched again.
 
     Raises:
-        LlamaRecError: It, or one it was made from, is missing or damaged.
+        LlamaRecError: The artefact or an ancestor is missing or damaged.
     """
     found: dict[str, Artefact] = {}
     waiting = [name]
     while waiting:
         artefact = store.open(waiting.pop())
         found[artefact.manifest.name] = artefact
-        # A base model from a folder or from the Hub lies elsewhere.
+        # A base model from a folder or from the Hub is not in the store.
         waiting += [one for one in artefact.manifest.parents if one not in found and is_name(store, one)]
     ordered = _parents_first(list(found.values()))
     return [one for one in ordered if base_models or one.manifest.kind is not Kind.BASE_MODEL]
 
 
 def is_name(store: Store, text: str) -> bool:
-    """Tell whether the store holds something under a text that may not even be a well-formed name."""
+    """Return whether a text is the name of an artefact in the store; it need not be well-formed."""
     try:
         return text in store
     except LlamaRecError:
@@ -61,23 +61,23 @@ def is_name(store: Store, text: str) -> bool:
 def export_archive(artefacts: list[Artefact], path: Path, report: Reporter = silent) -> int:
     """Write artefacts to an archive and return its size in bytes.
 
-    The same artefacts give the same bytes: members are in order, and times and owners are left out.
+    The same artefacts give the same bytes: members are sorted, and times and owners are cleared.
 
     Raises:
-        LlamaRecError: The archive exists, or cannot be written.
+        LlamaRecError: The archive exists already, or cannot be written.
     """
     if not path.name.endswith(ENDING):
         raise LlamaRecError(f"{path} does not end in {ENDING}.", f"Give a name such as {path.name}{ENDING}.")
     need_output(path, _REMEDY)
     if path.is_file():
-        raise LlamaRecError(f"{path} is there already.", "Give another name, or remove it first.")
+        raise LlamaRecError(f"{path} exists already.", "Give another name, or remove it first.")
     files = [file for one in artefacts for file in sorted(one.path.rglob("*")) if file.is_file()]
     root = artefacts[0].path.parent
     with (
         written_whole(path, _REMEDY) as partial,
         partial.open("wb") as raw,
         zstandard.ZstdCompressor(write_checksum=True).stream_writer(raw) as packed,
-        # Files that share their bytes on this disk are files of their own in the archive.
+        # Hard links are stored as separate files.
         tarfile.open(fileobj=packed, mode="w|", dereference=True) as archive,
     ):
         for number, file in enumerate(files, start=1):
@@ -87,11 +87,11 @@ def export_archive(artefacts: list[Artefact], path: Path, report: Reporter = sil
 
 
 def import_archive(store: Store, path: Path, report: Reporter = silent) -> list[str]:
-    """Take the artefacts of an archive into the store, and return the names of those that were not there yet.
+    """Add the artefacts of an archive to the store and return the names of the new ones.
 
     Raises:
-        LlamaRecError: It is no archive, holds something that has no place in one, is damaged, or the store holds
-            another artefact under one of its names.
+        LlamaRecError: It is not a valid archive, is damaged, or the store holds a different artefact under one of its
+            names.
     """
     with file_failures(path, "Check the path."):
         if not path.is_file():
@@ -102,19 +102,22 @@ def import_archive(store: Store, path: Path, report: Reporter = silent) -> list[
 
 
 def adopt_all(store: Store, folder: Path) -> list[str]:
-    """Check all artefact folders inside a folder, and take those into the store that it does not hold yet.
+    """Verify all artefact folders inside a folder, and add those to the store that it lacks.
 
     Args:
         store: The store.
-        folder: Holds artefact folders; they are moved out of it.
+        folder: Folder of artefact folders.
+
+    Returns:
+        Names of the artefacts added.
 
     Raises:
-        LlamaRecError: One is damaged or its own ancestor, or the store holds another under the same name.
+        LlamaRecError: One is damaged or its own ancestor, or the store holds a different one of the same name.
     """
     found = [Artefact(one, read_manifest(one)) for one in sorted(folder.iterdir()) if (one / MANIFEST_FILE).is_file()]
     if not found:
-        raise LlamaRecError("There is no artefact in it.", "Was it made by llamarec store export or push?")
-    # Whoever looks into the store meanwhile never finds a child alone.
+        raise LlamaRecError("It contains no artefact.", "Check that llamarec store export or push made it.")
+    # Parents first, so that the store never holds a child without its parents.
     ordered = _parents_first(found)
     for artefact in ordered:
         _check(store, artefact)
@@ -131,43 +134,40 @@ def adopt_all(store: Store, folder: Path) -> list[str]:
 def _check(store: Store, artefact: Artefact) -> None:
     manifest = artefact.manifest
     if store.path_of(manifest.name).name != artefact.path.name:
-        raise LlamaRecError(
-            f"A folder called {artefact.path.name} says that it is {manifest.name}.", "Export it again."
-        )
+        raise LlamaRecError(f"The folder {artefact.path.name} has the manifest of {manifest.name}.", "Export it again.")
     there = {file.relative_to(artefact.path).as_posix() for file in artefact.path.rglob("*") if file.is_file()}
     if there != {MANIFEST_FILE, *manifest.files}:
         raise LlamaRecError(f"{manifest.name} is damaged: its files are not those of its manifest.", "Export it again.")
     for name, record in manifest.files.items():
         if sha256_of(artefact.path / name) != record.sha256:
             raise LlamaRecError(
-                f"{manifest.name} is damaged: {name} is not what its manifest says.", "Export it again."
+                f"{manifest.name} is damaged: the checksum of {name} does not match its manifest.", "Export it again."
             )
     if manifest.name in store and store.open(manifest.name).manifest.digest != manifest.digest:
         raise LlamaRecError(
-            f"The store holds another {manifest.name} than the one to be taken in.",
-            f"llamarec store remove {manifest.name}, or use another LLAMAREC_HOME.",
+            f"The store holds a different {manifest.name}.",
+            f"llamarec store remove {manifest.name}, or set another LLAMAREC_HOME.",
         )
 
 
 def _parents_first(found: list[Artefact]) -> list[Artefact]:
-    """Order artefacts so that each stands behind those it was made from, visiting each once.
+    """Sort artefacts topologically, parents first.
 
     Raises:
-        LlamaRecError: One is its own ancestor, or has more parents or generations of them than any that is made.
+        LlamaRecError: One is its own ancestor, or exceeds the limit on parents or generations.
     """
     by_name = {artefact.manifest.name: artefact for artefact in found}
     known = {name: [one for one in artefact.manifest.parents if one in by_name] for name, artefact in by_name.items()}
     try:
         order = list(TopologicalSorter(known).static_order())
     except CycleError as error:
-        raise LlamaRecError(f"{error.args[1][0]} says that it was made from itself.", _HOSTILE) from error
+        raise LlamaRecError(f"{error.args[1][0]} is its own ancestor.", _HOSTILE) from error
     generations: dict[str, int] = {}
     for name in order:
         generations[name] = 1 + max((generations[parent] for parent in known[name]), default=0)
         if max(generations[name], len(by_name[name].manifest.parents)) > _MOST_ANCESTORS:
             raise LlamaRecError(
-                f"{name} says that it was made from more than llamarec makes anything from: more than "
-                f"{_MOST_ANCESTORS} parents, or generations of them.",
+                f"{name} has more than {_MOST_ANCESTORS} parents or generations of ancestors.",
                 _HOSTILE,
             )
     return [by_name[name] for name in order]

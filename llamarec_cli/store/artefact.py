@@ -1,4 +1,4 @@
-"""An artefact: a folder of the store, and what its manifest says of it."""
+"""An artefact: a folder in the store and its manifest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Artefact:
 
     Attributes:
         path: Its folder.
-        manifest: What it is.
+        manifest: Its manifest.
     """
 
     path: Path
@@ -23,5 +23,5 @@ class Artefact:
 
     @property
     def created(self) -> datetime:
-        """When its manifest was written. The time is not inside, so that equal artefacts have equal bytes."""
+        """When its manifest was written; not part of the manifest, so that equal artefacts have equal bytes."""
         return datetime.fromtimestamp((self.path / MANIFEST_FILE).stat().st_mtime, tz=UTC)

@@ -1,7 +1,7 @@
-"""What `store prune` may remove: what can be had again, and was made by this program beyond doubt.
+"""What `store prune` may remove: files that can be recreated and that this program certainly wrote.
 
-Names alone prove nothing in a folder that people look into, so a state must have the header that trainings write, and
-a download must be one that the caller knows how to fetch.
+A file name is no proof, since users may put files into the home. A training state must have the header that trainings
+write, and a download must be one that the caller can fetch.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from llamarec_cli.store.home import using_home
 from llamarec_cli.store.manifest import Kind
 from llamarec_cli.store.registry import UNREADABLE, Store
 
-# What every saved state of a training has in its header; see `pipeline/training_state.py`.
+# Key in the header of every saved training state; see `artefacts/training_state.py`.
 RECIPE = "recipe"
 
 
 def dispensable(store: Store, downloads: Iterable[Path]) -> dict[str, list[Path]]:
-    """Return what can be had again, by what it is: raw downloads, interrupted trainings, evaluations left over.
+    """Return what can be recreated, by category: downloads, states of interrupted trainings, stale evaluations.
 
     Args:
         store: The store.
-        downloads: Files in the downloads that this program knows how to fetch; those that are not there do not count.
+        downloads: Files in the downloads folder that this program can fetch, whether they exist or not.
     """
     with using_home(store.home):
         states = sorted(path for path in store.work.glob("*.safetensors*") if _is_state(path))
@@ -32,7 +32,7 @@ def dispensable(store: Store, downloads: Iterable[Path]) -> dict[str, list[Path]
     return {
         "download": fetched,
         "interrupted training": states,
-        "evaluation of a ranker that is gone": _orphans(store),
+        "evaluation of a removed ranker": _stale_evaluations(store),
     }
 
 
@@ -48,7 +48,8 @@ def _is_state(path: Path) -> bool:
         return False
 
 
-def _orphans(store: Store) -> list[Path]:
+def _stale_evaluations(store: Store) -> list[Path]:
+    """Return the evaluations of which a parent was removed or replaced."""
     by_name = {artefact.manifest.name: artefact for artefact in store.artefacts()}
     return [
         artefact.path

@@ -1,7 +1,7 @@
-"""The Hugging Face Hub: fetching from it with sentences for what it says, and `store push` and `store pull`.
+"""The Hugging Face Hub: `store push`, `store pull`, and translation of the Hub's errors.
 
-A repository holds the folders of artefacts as they lie in the store, and a model card. What is pulled is checked like
-an archive: every digest, before anything is renamed into the store.
+A repository holds artefact folders as they are in the store, and a model card. A pulled repository is verified like an
+archive: every digest, before any folder is renamed into the store.
 """
 
 from __future__ import annotations
@@ -20,23 +20,25 @@ from llamarec_cli.store.registry import Artefact, Store
 
 
 def push(store: Store, name: str, repository: str, *, private: bool = False) -> str:
-    """Upload an artefact and all it was made from but base models, with a model card.
+    """Upload an artefact and its ancestors, except base models, with a model card.
+
+    Other files in the repository are left alone.
 
     Args:
         store: The store.
         name: Name of the artefact.
-        repository: `OWNER/NAME` on the Hub; made if it is not there.
-        private: Whether it is made private. What else it holds is left alone.
+        repository: `OWNER/NAME` on the Hub; created if missing.
+        private: Whether a repository that is created is private.
 
     Returns:
-        The address of the commit.
+        The URL of the commit.
 
     Raises:
-        LlamaRecError: The artefact is missing or damaged, or the Hub refuses.
+        LlamaRecError: The artefact is missing or damaged, or the upload failed.
     """
     _check_name(repository)
     artefacts = lineage(store, name, base_models=False)
-    with store.scratch() as folder, hub_as_sentences(repository):
+    with store.scratch() as folder, hub_failures(repository):
         from huggingface_hub import HfApi
 
         for artefact in artefacts:
@@ -54,32 +56,32 @@ def push(store: Store, name: str, repository: str, *, private: bool = False) -> 
 
 
 def pull(store: Store, repository: str, revision: str | None = None) -> list[str]:
-    """Take the artefacts of a repository into the store, and return the names of those that were not there yet.
+    """Add the artefacts of a repository to the store and return the names of the new ones.
 
     Args:
         store: The store.
         repository: `OWNER/NAME` on the Hub.
-        revision: A branch, tag or commit; the newest by default.
+        revision: A branch, tag or commit; the newest commit by default.
 
     Raises:
-        LlamaRecError: The Hub refuses, the repository holds no artefacts, or one is damaged or under a name taken.
+        LlamaRecError: The download failed, the repository holds no artefact, or one is damaged or its name is taken.
     """
     _check_name(repository)
     with store.scratch() as folder:
-        with hub_as_sentences(repository, revision):
+        with hub_failures(repository, revision):
             from huggingface_hub import snapshot_download
 
             fetched = Path(snapshot_download(repository, revision=revision))
         for one in sorted(fetched.iterdir()):
             if (one / MANIFEST_FILE).is_file():
-                # The cache holds links to blobs; the store holds files.
+                # The Hub's cache holds symbolic links; copying resolves them.
                 shutil.copytree(one, folder / one.name)
         return adopt_all(store, folder)
 
 
 @contextmanager
-def hub_as_sentences(repository: str, revision: str | None = None) -> Iterator[None]:
-    """Turn what the Hub says of a repository into a sentence and what to do about it."""
+def hub_failures(repository: str, revision: str | None = None) -> Iterator[None]:
+    """Translate the Hub's errors about a repository raised in the block."""
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -97,29 +99,29 @@ def hub_as_sentences(repository: str, revision: str | None = None) -> Iterator[N
         raise
     except GatedRepoError as error:
         raise LlamaRecError(
-            f"{repository} is gated: its owners want you to accept their terms first.",
-            "Accept them on its page on the Hub, then: hf auth login. Then repeat the command.",
+            f"{repository} is gated: its terms must be accepted first.",
+            "Accept them on its page on the Hub, run hf auth login, then repeat the command.",
         ) from error
     except LocalTokenNotFoundError as error:
-        raise LlamaRecError("Nobody is logged in to the Hugging Face Hub.", "hf auth login") from error
+        raise LlamaRecError("You are not logged in to the Hugging Face Hub.", "hf auth login") from error
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         raise LlamaRecError(
             f"The Hugging Face Hub has no {repository}" + (f" at revision {revision}." if revision else "."),
-            "Check the name; a private one needs hf auth login first.",
+            "Check the name; a private repository needs hf auth login first.",
         ) from error
     except LocalEntryNotFoundError as error:
         raise LlamaRecError(
-            f"{repository} is not in the Hub's cache on this machine, and the Hub cannot be reached.",
-            f"With network: hf download {repository}. Then repeat the command.",
+            f"{repository} is not in the local cache of the Hub, and the Hub cannot be reached.",
+            f"Run hf download {repository} with network access, then repeat the command.",
         ) from error
     except unreachable as error:
         raise LlamaRecError(
-            f"The Hugging Face Hub cannot be reached, or refused {repository} ({error}).", "Try again later."
+            f"The request for {repository} to the Hugging Face Hub failed ({error}).", "Try again later."
         ) from error
 
 
 def _network_errors() -> tuple[type[Exception], ...]:
-    """Return what the Hub's own client raises when there is no network: its HTTP library's base error."""
+    """Return the base error of the HTTP library of the Hub's client, which it raises without network."""
     from huggingface_hub import errors
 
     http_error = getattr(errors, "HTTPError", None)
@@ -127,14 +129,14 @@ def _network_errors() -> tuple[type[Exception], ...]:
 
 
 def model_card(artefacts: list[Artefact]) -> str:
-    """Return a model card made from manifests; the last artefact is the one that was asked for."""
-    asked = artefacts[-1].manifest
+    """Return a model card built from manifests; the last artefact is the one that was pushed."""
+    pushed = artefacts[-1].manifest
     lines = ["---", "tags:", "- llamarec", "- sequential-recommendation"]
-    # Only a name on the Hub means anything to others; a folder of this machine is nobody's business.
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", base := asked.config.get("base", "")):
+    # Only a repository name on the Hub; a path of this machine is private and of no use to others.
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", base := pushed.config.get("base", "")):
         lines += [f"base_model: {base}"]
-    lines += ["library_name: llamarec-cli", "---", "", f"# {asked.name}", ""]
-    lines += [f"A {asked.kind} made by `{asked.command}`.", ""]
+    lines += ["library_name: llamarec-cli", "---", "", f"# {pushed.name}", ""]
+    lines += [f"A {pushed.kind} made by `{pushed.command}`.", ""]
     for artefact in artefacts:
         manifest = artefact.manifest
         if manifest.kind is Kind.DATASET:
@@ -146,12 +148,12 @@ def model_card(artefacts: list[Artefact]) -> str:
             ]
         lines += _table(manifest.name, manifest.metrics)
     lines += ["", "## Use", "", "```sh", "llamarec store pull OWNER/NAME   # this repository", "```", ""]
-    lines += ["Versions: " + ", ".join(f"{library} {version}" for library, version in asked.versions.items()) + "."]
+    lines += ["Versions: " + ", ".join(f"{library} {version}" for library, version in pushed.versions.items()) + "."]
     return "\n".join(lines) + "\n"
 
 
 def _table(name: str, metrics: dict[str, Any]) -> list[str]:
-    """Return the validation and test figures of a retriever, or the fusion's of a ranker, as Markdown."""
+    """Return a Markdown table of a retriever's metrics, or of a ranker's fusion."""
     if isinstance(metrics.get("test"), dict):
         rows = [
             f"| {metric} | {metrics['validation'][metric]:.4f} | {figure:.4f} |"
@@ -174,4 +176,4 @@ def _table(name: str, metrics: dict[str, Any]) -> list[str]:
 
 def _check_name(repository: str) -> None:
     if repository.count("/") != 1 or not all(repository.split("/")):
-        raise UsageError(f"{repository} is no repository of the Hub.", "Give OWNER/NAME.")
+        raise UsageError(f"{repository} is not the name of a repository on the Hub.", "Give OWNER/NAME.")

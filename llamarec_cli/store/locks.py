@@ -1,7 +1,7 @@
-"""Locks on names: who makes an artefact holds the lock of its name, so that nobody else makes the same meanwhile.
+"""Locks on artefact names, so that only one process at a time creates an artefact of that name.
 
-A lock is a file in the home while it is held, and gone afterwards. To remove it is safe, since whoever waits for one
-looks whether what it got is still the file of that name, and tries again if not.
+A lock is a file in the home that exists while it is held. Removing it is safe: a process that acquires it checks that
+the file still has that name, and tries again if not.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class NameLocks:
 
     @contextmanager
     def held(self, name: str, say: Callable[[str], None]) -> Iterator[None]:
-        """Hold the lock of a name; wait, and say so, if another process does. It may be taken again within.
+        """Hold the lock of a name, waiting while another process holds it; reentrant within this object.
 
         Args:
             name: Name of an artefact.
-            say: Told once if there is somebody to wait for.
+            say: Called once, with a message, if there is a process to wait for.
         """
         if name in self._held:
             yield
@@ -46,7 +46,7 @@ class NameLocks:
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                say(f"Another process is making {name}; waiting for it.")
+                say(f"Waiting for another process that is creating {name}.")
                 lock.acquire()
         self._held.add(name)
         try:
@@ -58,12 +58,12 @@ class NameLocks:
             lock.release()
 
     def sweep(self) -> None:
-        """Remove the locks of processes that are gone: empty files that have an artefact's name, held by nobody."""
+        """Remove the locks of dead processes: empty files with the name of an artefact that no process holds."""
         if not self._folder.is_dir():
             return
         for path in sorted(self._folder.glob(f"*{_ENDING}")):
             ours = is_well_formed(name_of(path.name.removesuffix(_ENDING)))
-            # Held by its maker, or in a home that may be read and not written.
+            # Held by a live process, or in a read-only home.
             with suppress(Timeout, OSError):
                 if ours and path.is_file() and not path.is_symlink() and not path.stat().st_size:
                     with FileLock(path, timeout=0):

@@ -1,4 +1,4 @@
-"""The manifest of an artefact: written last, so that its presence means the artefact is complete."""
+"""The manifest of an artefact: written last, so that its presence means that the artefact is complete."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ from llamarec_cli.store.names import is_well_formed, name_of
 SCHEMA = 1
 MANIFEST_FILE = "manifest.json"
 
-# Files whose bytes follow from the work alone. JSON beside them may carry library versions, so it is checked for
-# damage but does not enter the artefact's digest.
+# Suffixes of files that enter the artefact's digest. Other files, such as a config.json with library versions, may
+# differ between equal artefacts; they are only checked for damage.
 _PAYLOAD = (".safetensors", ".jsonl")
-
 
 _LIBRARIES = ("llamarec-cli", "torch", "transformers", "peft", "bitsandbytes", "safetensors", "polars", "numpy")
 
 
 class Kind(StrEnum):
-    """What an artefact is."""
+    """Kind of an artefact."""
 
     DATASET = "dataset"
     BASE_MODEL = "base-model"
@@ -52,18 +51,18 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an artefact is and where it comes from.
+    """Description and provenance of an artefact.
 
     Attributes:
         name: Name in the store, such as `games/lrurec`.
-        kind: What it is.
-        config: Resolved configuration that made it.
-        parents: Name and digest of each artefact it was made from.
+        kind: Kind of artefact.
+        config: Resolved configuration.
+        parents: Name and digest of each artefact that it was made from.
         metrics: Measured figures.
         command: Command line that made it.
         files: Every file but the manifest, by name.
-        versions: Library versions at the time.
-        schema: Version of this layout.
+        versions: Library versions when it was made.
+        schema: Version of the manifest's layout.
     """
 
     name: str
@@ -80,7 +79,7 @@ class Manifest:
     def digest(self) -> str:
         """Digest of the artefact's payload: tensors and vocabularies, by file name.
 
-        What was converted from a pinned file has that file's digest, since library versions may round otherwise.
+        An artefact converted from a pinned file has that file's digest, since rounding depends on library versions.
         """
         if "source_sha256" in self.config:
             return str(self.config["source_sha256"])
@@ -88,7 +87,7 @@ class Manifest:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def is_well_formed(self) -> bool:
-        """Tell whether fields that were read from a file have the types that are declared, and files lie inside."""
+        """Return whether fields read from a file have their declared types, and file names stay inside the folder."""
         texts = (self.name, self.command, *self.parents, *self.files)
         tables = (self.config, self.parents, self.metrics, self.files, self.versions)
         digests = [*self.parents.values(), *(record.sha256 for record in self.files.values())]
@@ -107,11 +106,7 @@ class Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
-    """Complete a manifest with the folder's files and library versions, and write it.
-
-    Returns:
-        The manifest as written.
-    """
+    """Add the folder's files and the library versions to a manifest, write it, and return it."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_FILE)
     files = {path.relative_to(folder).as_posix(): FileRecord(sha256_of(path), path.stat().st_size) for path in paths}
     complete = Manifest(**{**vars(manifest), "files": files, "versions": _versions()})
@@ -124,7 +119,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read a manifest.
 
     Raises:
-        LlamaRecError: It is damaged or of another schema.
+        LlamaRecError: It is damaged or has another schema.
     """
     path = folder / MANIFEST_FILE
     try:
@@ -132,29 +127,29 @@ def read_manifest(folder: Path) -> Manifest:
         if values["schema"] != SCHEMA:
             raise LlamaRecError(
                 f"{folder} was written in schema {values['schema']}; this version reads {SCHEMA}.",
-                "Update llamarec, or make it anew.",
+                "Update llamarec, or create it again.",
             )
         values["kind"] = Kind(values["kind"])
         values["files"] = {name: FileRecord(**record) for name, record in values["files"].items()}
         manifest = Manifest(**values)
         if not manifest.is_well_formed():
-            raise ValueError("a field has another type than it must")
+            raise ValueError("a field has the wrong type")
         return manifest
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         name = name_of(folder.name)
         raise LlamaRecError(
-            f"The manifest of {name} is damaged.", f"llamarec store remove {name}, then make it anew."
+            f"The manifest of {name} is damaged.", f"llamarec store remove {name}, then create it again."
         ) from error
 
 
 def sha256_of(path: Path) -> str:
-    """Return a file's digest in hexadecimal."""
+    """Return a file's SHA-256 in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _is_inside(file: str) -> bool:
-    """Tell whether the name of a file leads into its artefact's folder, and nowhere else."""
+    """Return whether a relative file name stays inside its artefact's folder."""
     return file.isprintable() and not PurePosixPath(file).is_absolute() and ".." not in PurePosixPath(file).parts
 
 
@@ -163,6 +158,6 @@ def _versions() -> dict[str, str]:
     for library in _LIBRARIES:
         try:
             versions[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        except metadata.PackageNotFoundError:  # a checkout that is not installed
             continue
     return versions

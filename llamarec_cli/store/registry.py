@@ -1,14 +1,14 @@
-"""The store itself: find, make, list, remove.
+"""The store: find, create, list and remove artefacts.
 
-Layout of the home (`LLAMAREC_HOME`, else the platform's folder for user data):
+Layout of the home (`LLAMAREC_HOME`, or the platform's folder for user data):
 
-    .llamarec-home/           empty: the mark of a home; a folder without it that is not empty is refused
-    artefacts/games           a data set                 "/" in a name is "--" on disk
+    .llamarec-home/           empty folder, the marker of a home; a non-empty folder without it is refused
+    artefacts/games           a data set ("/" in a name is "--" on disk)
     artefacts/games--lrurec   a checkpoint
     downloads/                raw files as fetched
     work/                     states of interrupted trainings
-    locks/                    one file a name that is being made, held by the process that makes it
-    staging/                  what is being made, each beside a lock; swept when nobody holds that any more
+    locks/                    one lock file for each artefact being created
+    staging/                  folders being filled, each beside its lock; removed once the lock is free
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ from llamarec_cli.store.manifest import MANIFEST_FILE, Kind, Manifest, read_mani
 from llamarec_cli.store.names import name_of, place_of
 from llamarec_cli.store.staging import Staging
 
-# Behind the name of a saved state that could not be read and was set aside.
+# Suffix of a saved training state that could not be read and was moved aside.
 UNREADABLE = ".unreadable"
 
 
 class Store:
-    """The cached registry of data sets, base models and checkpoints.
+    """The registry of data sets, base models and checkpoints.
 
     Args:
-        home: Its folder; made when first written to.
-        inspect: Told of each artefact that is opened and whose digests fit; returns what is wrong with its content.
+        home: Its folder, created on first write.
+        inspect: Called for each artefact opened, after its digests were verified; returns what is wrong with its
+            content, or None.
     """
 
     def __init__(self, home: Path, inspect: Callable[[Artefact], str | None] = lambda _: None) -> None:
@@ -48,15 +49,15 @@ class Store:
         self._locks = NameLocks(home)
 
     def tidy(self) -> list[str]:
-        """Mark the home of an earlier version, remove what killed processes left, and undo their half replacements.
+        """Mark a home of an earlier version, remove leftovers of killed processes, and undo their partial replacements.
 
-        A home that may only be read is left as it is.
+        A read-only home is left unchanged.
 
         Returns:
-            Names of artefacts that had been moved aside and are back.
+            Names of the artefacts that were restored.
 
         Raises:
-            HomeError: The home is somebody else's, or cannot be used.
+            HomeError: The folder is not a home, or unusable.
         """
         with using_home(self.home):
             if not self.home.is_dir() or not any(self.home.iterdir()):
@@ -71,7 +72,7 @@ class Store:
             return (self.path_of(name) / MANIFEST_FILE).is_file()
 
     def path_of(self, name: str) -> Path:
-        """Return where an artefact of that name is or would be.
+        """Return the folder of an artefact, whether it exists or not.
 
         Raises:
             UsageError: The name is not well formed.
@@ -79,13 +80,17 @@ class Store:
         return self._folder / place_of(name)
 
     def open(self, name: str, kind: Kind | None = None) -> Artefact:
-        """Open an artefact after checking that it is undamaged.
+        """Open an artefact after verifying it.
+
+        Args:
+            name: Its name.
+            kind: The kind it must have; None for any.
 
         Raises:
             LlamaRecError: There is none of that name and kind, or it is damaged.
         """
         if name not in self:
-            # A replacement may have been killed between its two renames; what it moved aside is put back.
+            # Undo a replacement that was killed between its two renames.
             with using_home(self.home):
                 self._staging.sweep()
         if name not in self:
@@ -97,14 +102,14 @@ class Store:
         if kind is not None and artefact.manifest.kind is not kind:
             raise LlamaRecError(f"{name} is a {artefact.manifest.kind}, not a {kind}.", "llamarec store list")
         damaged = damaged_file(artefact.path, artefact.manifest)
-        if wrong := f"{damaged} is not what its manifest says" if damaged else self._inspect(artefact):
-            raise LlamaRecError(f"{name} is damaged: {wrong}.", f"llamarec store remove {name}, then make it anew.")
+        if wrong := f"{damaged} does not match its manifest" if damaged else self._inspect(artefact):
+            raise LlamaRecError(f"{name} is damaged: {wrong}.", f"llamarec store remove {name}, then create it again.")
         return artefact
 
     def artefacts(self) -> list[Artefact]:
-        """Return every complete artefact, by name.
+        """Return every complete artefact, sorted by name.
 
-        A folder without a manifest does not exist, and one whose manifest cannot be read is left out: see `damaged`.
+        Folders without a manifest are incomplete. Those with an unreadable manifest are left out; see `damaged`.
         """
         found: list[Artefact] = []
         for folder in self._folders():
@@ -117,7 +122,7 @@ class Store:
         return [artefact.manifest.name for artefact in self.artefacts() if artefact.manifest.kind is kind]
 
     def damaged(self) -> list[str]:
-        """Return the names of artefacts whose manifest cannot be read."""
+        """Return the names of artefacts whose manifest is unreadable."""
         names: list[str] = []
         for folder in self._folders():
             try:
@@ -133,27 +138,27 @@ class Store:
             return sorted(path.parent for path in self._folder.glob(f"*/{MANIFEST_FILE}"))
 
     def making(self, name: str, say: Callable[[str], None]) -> AbstractContextManager[None]:
-        """Return a context that holds the lock of a name while an artefact of that name is made.
+        """Return a context manager that holds the lock of a name while an artefact of that name is created.
 
-        It waits, and says so, if another process holds it. Within one process it may be taken again.
+        It waits while another process holds the lock, and is reentrant within this store.
 
         Args:
             name: Name of the artefact.
-            say: Told once if there is somebody to wait for.
+            say: Called once, with a message, if there is a process to wait for.
         """
         return self._locks.held(name, say)
 
     @contextmanager
     def stage(self, manifest: Manifest, *, replace: bool = False) -> Iterator[Path]:
-        """Make an artefact: fill the folder this yields, and it appears in the store as a whole or not at all.
+        """Create an artefact atomically from the folder yielded, once the block has filled it.
 
         Args:
-            manifest: Everything but files and versions, which are filled in at the end; its `metrics` may still be
-                filled by the caller inside the block.
-            replace: Whether an artefact of that name may be replaced.
+            manifest: The manifest without `files` and `versions`, which are added at the end; the block may still fill
+                its `metrics`.
+            replace: Whether to replace an artefact of that name.
 
         Raises:
-            LlamaRecError: The name is taken, or the home cannot be written.
+            LlamaRecError: The name is taken, or the home is not writable.
         """
         self.refuse_taken(manifest.name, manifest.kind, replace=replace)
         with self.scratch() as folder:
@@ -162,10 +167,10 @@ class Store:
             self._put(folder, manifest, replace=replace)
 
     def adopt(self, source: Path) -> None:
-        """Copy a complete artefact from elsewhere into the store, under the name its manifest says.
+        """Copy a complete artefact from another folder into the store, under the name in its manifest.
 
         Raises:
-            LlamaRecError: The name is taken, the artefact is damaged, or the home cannot be written.
+            LlamaRecError: The name is taken, the artefact is damaged, or the home is not writable.
         """
         manifest = read_manifest(source)
         self.refuse_taken(manifest.name, manifest.kind, replace=False)
@@ -174,63 +179,63 @@ class Store:
             shutil.copytree(source, copy.path)
             if damaged := damaged_file(copy.path, manifest):
                 raise LlamaRecError(
-                    f"{source} is damaged: {damaged} is not what its manifest says.", "Install llamarec again."
+                    f"{source} is damaged: {damaged} does not match its manifest.", "Install llamarec again."
                 )
             self._put(copy.path, manifest, replace=False)
 
     def refuse_taken(self, name: str, kind: Kind, *, replace: bool) -> None:
-        """Raise if an artefact of that name exists and may not be replaced: nothing is overwritten silently.
+        """Raise if an artefact of that name exists and must not be replaced.
 
         Raises:
-            LlamaRecError: The name is taken, or is that of an artefact of another kind.
+            LlamaRecError: The name is taken, or names an artefact of another kind.
         """
         with using_home(self.home):
             self._staging.sweep()
         if name not in self:
             if os.path.lexists(self.path_of(name)):
                 raise LlamaRecError(
-                    f"{self.path_of(name)} is in the way: it has no manifest, so llamarec did not make it.",
-                    "Move it away, or give another --name.",
+                    f"{self.path_of(name)} is in the way: it has no manifest, so it is not an artefact of llamarec.",
+                    "Move it away, or give another `name`.",
                 )
             return
         if not replace:
             raise LlamaRecError(
-                f"{name} exists already.", "Add --replace to overwrite it, or give the new one another name."
+                f"{name} exists already.", "Add `replace` to overwrite it, or give the new one another name."
             )
         if name not in self.damaged() and (there := read_manifest(self.path_of(name)).kind) is not kind:
-            raise LlamaRecError(f"{name} is a {there}, which a {kind} cannot replace.", "Give another --name.")
+            raise LlamaRecError(f"{name} is a {there}, which a {kind} cannot replace.", "Give another `name`.")
         self.refuse_foreign(name)
 
     def refuse_foreign(self, name: str) -> None:
-        """Raise if the folder of an artefact holds files that its manifest does not know, before it is removed.
+        """Raise if the folder of an artefact holds files that are not in its manifest, so that none is removed with it.
 
         Raises:
-            LlamaRecError: It does.
+            LlamaRecError: It holds such a file.
         """
         if name in self.damaged():
             return
         if foreign := foreign_files(self.path_of(name), read_manifest(self.path_of(name))):
             raise LlamaRecError(
-                f"The folder of {name} holds {foreign[0]}, which llamarec did not make.",
+                f"The folder of {name} holds {foreign[0]}, which is not in its manifest.",
                 f"Move it away: {self.path_of(name) / foreign[0]}",
             )
 
     def _put(self, folder: Path, manifest: Manifest, *, replace: bool) -> None:
-        """Rename a complete folder into its place."""
-        # Once more, since another process may have been faster.
+        """Rename a complete folder to its final place."""
+        # Checked again, since another process may have created it meanwhile.
         self.refuse_taken(manifest.name, manifest.kind, replace=replace)
         self._staging.put(folder, self.path_of(manifest.name).name)
 
     def scratch(self) -> AbstractContextManager[Path]:
-        """Return a context that yields an empty folder of the home, removed at the end unless it was renamed away."""
+        """Return a context manager that yields a temporary folder in the home, removed at the end unless renamed."""
         return self._staging.scratch()
 
     def remove(self, name: str) -> int:
-        """Remove an artefact, damaged or not, and return the bytes set free."""
+        """Remove an artefact, damaged or not, and return the number of bytes freed."""
         return self.discard(self.path_of(name))
 
     def children_of(self, name: str) -> list[str]:
-        """Return the names of the artefacts that were made from this one."""
+        """Return the names of the artefacts made directly from this one."""
         return [artefact.manifest.name for artefact in self.artefacts() if name in artefact.manifest.parents]
 
     @property
@@ -244,23 +249,23 @@ class Store:
         return self.home / "work"
 
     def training_state(self, name: str) -> Path:
-        """Return the file that holds the state of an interrupted training of that name."""
+        """Return the file for the state of an interrupted training of that name."""
         return self.work / f"{self.path_of(name).name}.safetensors"
 
     def verify(self, name: str) -> list[str]:
-        """Recompute the digest of every file of an artefact, however large, and return what is wrong with it."""
+        """Recompute the digest of every file of an artefact, whatever its size, and return the faults."""
         return wrong_files(self.path_of(name))
 
     def discard(self, path: Path) -> int:
-        """Remove one file or folder of the home and return the bytes set free.
+        """Remove a file or folder of the home and return the number of bytes freed.
 
-        One rename makes it vanish whole, even if the deletion behind it is interrupted.
+        It is renamed first, so that it disappears atomically even if the deletion is interrupted.
         """
         files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
         size = sum(file.stat().st_size for file in files)
         with self.scratch() as folder:
             try:
                 path.rename(folder / "removed")
-            except FileNotFoundError:  # somebody else was faster
+            except FileNotFoundError:  # removed by another process
                 return 0
         return size

@@ -1,7 +1,7 @@
-"""Staging: artefacts are made here and renamed into their place, so that each appears whole or not at all.
+"""Staging: artefacts are created in temporary folders and renamed to their places, so that they appear atomically.
 
-Every folder lies beside a lock that its maker holds, and both have a name that only this program gives. What a maker
-that was killed left behind is known by that name and a free lock; anything else is not touched.
+Beside every temporary folder is a lock that its process holds; both have names that only this program gives. A folder
+with such a name and a free lock is a leftover of a killed process; anything else is not touched.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from llamarec_cli.store.home import need_folder, using_home
 
-# Before the name of what was moved aside while another takes its place.
+# Infix in the name of an artefact moved aside while another replaces it.
 _REPLACED = "-replaced-"
 _LOCK = ".lock"
 _DIGITS = 12
@@ -25,11 +25,11 @@ _OURS = re.compile(rf"(?P<owner>[0-9a-f]{{{_DIGITS}}})(?:{_LOCK}|{_REPLACED}(?P<
 
 
 class Staging:
-    """Folders in the making, on the file system of the places that they are renamed to.
+    """Temporary folders on the same file system as their final places.
 
     Args:
         home: The home.
-        places: Folder of the home that finished folders are renamed into.
+        places: Folder of the home that holds the final places.
     """
 
     def __init__(self, home: Path, places: Path) -> None:
@@ -37,12 +37,12 @@ class Staging:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Yield an empty folder, removed at the end unless it was renamed away."""
+        """Yield an empty temporary folder, removed at the end unless it was renamed."""
         with using_home(self._home):
             self.sweep()
             need_folder(self._home, self._folder)
             folder = self._folder / uuid.uuid4().hex[:_DIGITS]
-            # Held before the folder is there, so that nobody ever sees it without.
+            # Acquired before the folder exists, so that no process sees the folder without a held lock.
             with FileLock(_lock_of(folder)):
                 try:
                     folder.mkdir()
@@ -52,15 +52,15 @@ class Staging:
                     _forget(folder)
 
     def put(self, folder: Path, name: str) -> None:
-        """Rename a folder that was made in a scratch folder into its place, moving aside what is there.
+        """Rename a temporary folder to its final place, replacing what is there.
 
         Args:
-            folder: The scratch folder or one inside it.
-            name: Name of the place.
+            folder: A folder from `scratch`, or one inside it.
+            name: Name of the final place.
         """
         place = self._places / name
         self._places.mkdir(parents=True, exist_ok=True)
-        # Named after the scratch folder that its successor comes from, and so under that one's lock.
+        # Named after the temporary folder of its successor, so that it is covered by the same lock.
         owner = folder.relative_to(self._folder).parts[0]
         aside = self._folder / f"{owner}{_REPLACED}{name}"
         if place.exists():
@@ -74,10 +74,10 @@ class Staging:
         shutil.rmtree(aside, ignore_errors=True)
 
     def sweep(self) -> list[str]:
-        """Tidy what processes that are gone left behind; what one had moved aside goes back to its place.
+        """Clean up after dead processes: restore artefacts that were moved aside, and remove the rest.
 
         Returns:
-            Names of the places that something was put back into.
+            Names of the places restored.
         """
         if not self._folder.is_dir():
             return []
@@ -90,14 +90,14 @@ class Staging:
             lock_file = _lock_of(self._folder / owner)
             if lock_file in paths:
                 paths.remove(lock_file)
-                # Held by its maker, or in a home that may be read and not written.
+                # Held by a live process, or in a read-only home.
                 with suppress(Timeout, OSError), FileLock(lock_file, timeout=0):
                     back += [name for path in paths if (name := self._tidy(path))]
                     _forget(self._folder / owner)
         return back
 
     def _tidy(self, path: Path) -> str | None:
-        """Remove one left-over, or put it back, and return the name of its place."""
+        """Remove a leftover, or restore it and return the name of its place."""
         found = _OURS.fullmatch(path.name)
         name = found["place"] if found else None
         if name and path.is_dir() and not (self._places / name).exists():
@@ -108,11 +108,11 @@ class Staging:
 
 
 def _forget(folder: Path) -> None:
-    """Remove the lock of a folder that is gone; beside one that could not be removed it stays, to be tried again."""
+    """Remove the lock of a removed folder; keep it if the folder still exists, so that a later sweep tries again."""
     if not folder.exists():
         _lock_of(folder).unlink(missing_ok=True)
 
 
 def _lock_of(folder: Path) -> Path:
-    """Return the lock that says whether the maker of a folder is alive."""
+    """Return the lock file of a temporary folder."""
     return folder.with_name(folder.name + _LOCK)

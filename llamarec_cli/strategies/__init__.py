@@ -1,1 +1,1 @@
-"""Ways to read a language model as a ranker of candidates; one file each, one row in the registry."""
+"""Strategies: ways to score candidates with a language model. Each is one file and one row of the registry."""

@@ -1,9 +1,9 @@
-"""Baselines that generate the ranked list greedily: what the verbalizer is faster than (paper, sections 2.2 and 4.2.3).
+"""Strategies that generate the ranked list, as baselines (paper, sections 2.2 and 4.2.3).
 
 - *generate-titles*: the titles in order, as PALR does; generation is limited to the length of all titles together.
 - *generate-letters*: the index letters in order.
 
-Scores are log-probabilities that halve along the generated list, so that they can stand where a verbalizer's stand.
+Decoding is greedy. The probability of a candidate is half that of the one before it in the list.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from llamarec_cli.language_model.text import Text
+from llamarec_cli.language_model.text import TextTokenizer
 from llamarec_cli.ranking.scorer import CandidateScorer
 from llamarec_cli.retrieval.conditional_logit import log_softmax
 from llamarec_cli.strategies.prompt import LABELS, render_generation_prompt
@@ -29,12 +29,12 @@ class GenerateTitles(CandidateScorer):
     Args:
         model: A transformers causal language model in evaluation mode.
         encoder: The base model's tokenizer and titles.
-        to_the_end: Whether to generate to the limit even if the model ends sooner, for measurements: an untrained model
-            ends where it likes, a trained one when all titles are written.
+        to_the_end: Whether to generate up to the limit, ignoring the end-of-sequence token. For latency measurements:
+            an untrained model may end anywhere, a trained one after all titles.
 
     Attributes:
         unparsed: Lines generated so far that named no candidate.
-        unnamed: Candidates so far that were not generated, and stand in the order given behind those that were.
+        unnamed: Candidates so far that were not generated; they are ranked last, in the order given.
     """
 
     def __init__(self, model: Any, encoder: PromptEncoder, *, to_the_end: bool = False) -> None:
@@ -43,8 +43,8 @@ class GenerateTitles(CandidateScorer):
         self.unnamed = 0
 
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
-        """Return log-probabilities that fall along the generated list; candidates that are not in it come last."""
-        titles = self.encoder.titles(candidates)
+        """Return log-probabilities that decrease along the generated list; missing candidates come last."""
+        titles = self.encoder.titles.of(candidates)
         limit = sum(len(self.encoder.text.plain(f"{title}\n")) for title in titles)
         prompt = self._prompt(history, titles, limit, letters=False)
         text = generate(self.model, self.encoder.tokenizer, prompt, limit, to_the_end=self.to_the_end)
@@ -54,12 +54,12 @@ class GenerateTitles(CandidateScorer):
         return self._scores(found, len(lines), len(titles))
 
     def _scores(self, found: Sequence[int], entries: int, count: int) -> npt.NDArray[np.float64]:
-        """Return log-probabilities that halve along an order; what is not in it keeps its place behind.
+        """Return log-probabilities of the candidates found, in that order, and then of the others.
 
         Args:
-            found: Places of the candidates that were generated, in that order.
-            entries: Entries that were generated.
-            count: Candidates.
+            found: Places of the generated candidates, in the order generated.
+            entries: Number of generated entries.
+            count: Number of candidates.
         """
         self.unparsed += entries - len(found)
         self.unnamed += count - len(set(found))
@@ -69,10 +69,10 @@ class GenerateTitles(CandidateScorer):
         return log_softmax(scores)
 
     def _prompt(self, history: Sequence[int], titles: Sequence[str], limit: int, *, letters: bool) -> str:
-        """Return a prompt that leaves the model positions for what it is to write."""
+        """Return a prompt that leaves `limit` tokens of the model's context for the answer."""
 
         def read(items: Sequence[int]) -> tuple[str, int]:
-            prompt = render_generation_prompt(self.encoder.titles(items), titles, letters=letters)
+            prompt = render_generation_prompt(self.encoder.titles.of(items), titles, letters=letters)
             return prompt, len(self.encoder.text.encode(prompt)) + limit
 
         return within_positions(history, self.encoder.positions, read)
@@ -82,9 +82,9 @@ class GenerateLetters(GenerateTitles):
     """Ranks by generating the index letters in order."""
 
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
-        """Return log-probabilities that fall along the generated letters; candidates without one come last."""
-        titles = self.encoder.titles(candidates)
-        # A letter and what parts it from the next one, a comma and perhaps a space of its own.
+        """Return log-probabilities that decrease along the generated letters; missing candidates come last."""
+        titles = self.encoder.titles.of(candidates)
+        # A letter, a comma, and a space that may be a token of its own.
         limit = 3 * len(candidates)
         prompt = self._prompt(history, titles, limit, letters=True)
         text = generate(self.model, self.encoder.tokenizer, prompt, limit, to_the_end=self.to_the_end)
@@ -96,16 +96,16 @@ class GenerateLetters(GenerateTitles):
 
 @torch.inference_mode()
 def generate(model: Any, tokenizer: Any, prompt: str, limit: int, *, to_the_end: bool = False) -> str:
-    """Return what a model writes greedily behind a prompt.
+    """Return the greedy continuation of a prompt.
 
     Args:
         model: A transformers causal language model.
         tokenizer: Its tokenizer.
         prompt: The prompt.
-        limit: At most so many tokens.
-        to_the_end: Whether exactly so many are written, whatever the model says of the end.
+        limit: Maximum number of new tokens.
+        to_the_end: Whether to generate exactly `limit` tokens, ignoring the end-of-sequence token.
     """
-    ids_1L = torch.tensor([Text(tokenizer).encode(prompt)], device=model.device)
+    ids_1L = torch.tensor([TextTokenizer(tokenizer).encode(prompt)], device=model.device)
     written = model.generate(
         ids_1L,
         attention_mask=torch.ones_like(ids_1L),
@@ -113,7 +113,7 @@ def generate(model: Any, tokenizer: Any, prompt: str, limit: int, *, to_the_end:
         min_new_tokens=limit if to_the_end else None,
         do_sample=False,
         num_beams=1,
-        # What a model's own file says of sampling would only draw warnings beside a greedy search.
+        # Overrides sampling parameters of the model's generation config, which cause warnings in a greedy search.
         temperature=None,
         top_p=None,
         top_k=None,

@@ -1,6 +1,6 @@
-"""The prompt: history and candidates as text (paper, section 3.2.2, with the layout of its official code).
+"""Prompts: history and candidates as text (paper, section 3.2.2, with the layout of its official code).
 
-A pure function of titles. Whatever depends on a tokenizer, such as cutting titles, happens before.
+Pure functions of titles. Whatever depends on a tokenizer, such as the truncation of titles, is done before.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from string import ascii_lowercase, ascii_uppercase
 
 # Index letters of the candidates, in order: the paper's A to Z, and a to z for more than 26.
 LABELS: tuple[str, ...] = tuple(ascii_uppercase + ascii_lowercase)
-# For tokenizers that cannot write those as single tokens, tried in this order.
+# For tokenizers that do not encode those as single tokens, tried in this order.
 OTHER_LABELS: tuple[tuple[str, ...], ...] = (
     tuple(ascii_lowercase + ascii_uppercase),
     tuple(str(number) for number in range(1, len(LABELS) + 1)),
 )
-# The paper cuts longer titles.
+# The paper truncates longer titles.
 MAX_TITLE_TOKENS = 32
-# The most candidates that are ranked at once.
+# Limit of the candidates in one prompt.
 MAX_CANDIDATES = 50
 
 INSTRUCTION = (
@@ -28,7 +28,7 @@ _SEPARATOR = " \n "
 
 
 def render_prompt(history: Sequence[str], candidates: Sequence[str], labels: Sequence[str] = LABELS) -> str:
-    r"""Return the prompt, which ends where the answer, one index letter, is to follow.
+    r"""Return the prompt, to which the answer is one index letter.
 
     Args:
         history: Titles the user interacted with, oldest first; all are used.
@@ -55,10 +55,10 @@ def render_prompt(history: Sequence[str], candidates: Sequence[str], labels: Seq
 
 
 def prompt_pieces(history: Sequence[str], candidates: Sequence[str], labels: Sequence[str] = LABELS) -> list[str]:
-    """Return the prompt in pieces, each of which most tokenizers write alike whatever stands beside it.
+    """Return the prompt in pieces whose tokens, with most tokenizers, do not depend on the neighbouring pieces.
 
-    A piece is either text that does not depend on any title, or one title with the space before it and, where it ends a
-    list, with what follows it: punctuation at its end and after it may share a token.
+    A piece is either text that does not depend on any title, or one title with the space before it. The last title of a
+    list includes the text after it, since punctuation at its end may share a token with that text.
 
     Args:
         history: Titles the user interacted with, oldest first; all are used.
@@ -79,7 +79,7 @@ def prompt_pieces(history: Sequence[str], candidates: Sequence[str], labels: Seq
 
 
 def _listed(opening: str, marks: Sequence[str], titles: Sequence[str], closing: str) -> list[str]:
-    """Return the pieces of one list; the first mark stands without the separator before it."""
+    """Return the pieces of one list; the first mark has no separator before it."""
     if not titles:
         return [opening + closing]
     pieces = [piece for mark, title in zip(marks, titles, strict=True) for piece in (mark, f" {title}")]
@@ -89,25 +89,25 @@ def _listed(opening: str, marks: Sequence[str], titles: Sequence[str], closing: 
 
 
 def render_list(history: Sequence[str]) -> tuple[str, str]:
-    """Return a plain numbered list that waits for one more title, for `likelihood`.
+    """Return a numbered list of titles to which the next title can be appended, for `likelihood`.
 
     Args:
         history: Titles, oldest first.
 
     Returns:
-        The text up to the number of the next entry, and what stands between it and that entry's title.
+        The text up to the number of the next entry, and the text between that number and its title.
     """
     lines = "".join(f"{number}. {title}\n" for number, title in enumerate(history, start=1))
     return f"{LIST_HEADING}\n{lines}{len(history) + 1}.", " "
 
 
 def render_generation_prompt(history: Sequence[str], candidates: Sequence[str], *, letters: bool) -> str:
-    """Return a prompt whose answer is the whole ranked list, as letters or as titles, for the generating baselines.
+    """Return a prompt to which the answer is the whole ranked list, as letters or as titles.
 
     Args:
         history: Titles, oldest first.
         candidates: Titles to choose from.
-        letters: Whether the list is one of index letters.
+        letters: Whether to ask for index letters instead of titles.
     """
     wanted = "the index letters, separated by commas" if letters else "one title a line"
     body = render_prompt(history, candidates).partition("### Input:\n")[2]
@@ -119,11 +119,11 @@ def render_generation_prompt(history: Sequence[str], candidates: Sequence[str], 
 
 
 def render_pointwise_prompt(history: Sequence[str], candidate: str) -> str:
-    """Return a prompt whose answer is yes or no, for the pointwise baseline.
+    """Return a prompt to which the answer is Yes or No, for `pointwise`.
 
     Args:
         history: Titles, oldest first.
-        candidate: The title asked about.
+        candidate: Title of the candidate.
     """
     numbered = _SEPARATOR.join(f"({number}) {title}" for number, title in enumerate(history, start=1))
     return (

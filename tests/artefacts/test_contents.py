@@ -1,4 +1,4 @@
-"""Files whose digests fit and whose content does not: told by whoever opens or loads them, and by `store verify`."""
+"""Artefacts with matching checksums and wrong contents are reported when opened, loaded or verified."""
 
 import json
 import shutil
@@ -20,7 +20,9 @@ from llamarec_cli.artefacts.verify import verify
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.prepare import need_dataset, prepare_dataset
 from llamarec_cli.pipeline.train.ranker import train as train_ranker
+from llamarec_cli.pipeline.train.ranker_plan import RankerRequest
 from llamarec_cli.pipeline.train.retriever import train as train_retriever
+from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
 from llamarec_cli.store.manifest import MANIFEST_FILE, Kind, Manifest, read_manifest, write_manifest
 from llamarec_cli.store.registry import Store
 
@@ -41,9 +43,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     byte_tokenizer().save_pretrained(folder / "tiny")
     context = Context(Store(folder / "home", wrong_contents), "test")
     prepare_dataset(context, DATA, write_ring(folder / "raw"))
-    train_retriever(context, DATA, overrides=SMALL)
+    train_retriever(context, RetrieverRequest(DATA, overrides=SMALL))
+    base = str(folder / "tiny")
     train_ranker(
-        context, DATA, base=str(folder / "tiny"), strategy="likelihood", name=RANKER, signals=[], retriever=RETRIEVER
+        context, RankerRequest(DATA, base, strategy="likelihood", name=RANKER, signals=[], retriever=RETRIEVER)
     )
     return folder / "home"
 
@@ -73,11 +76,11 @@ def told(context: Context, name: str) -> None:
     """Check that it is told, by whoever uses it and by whoever asks, and that nothing else is."""
     with pytest.raises(LlamaRecError, match=f"{name} is damaged: ") as raised:
         load(context, name)
-    assert raised.value.hint == f"llamarec store remove {name}, then make it anew."
+    assert raised.value.hint == f"llamarec store remove {name}, then create it again."
     assert len(verify(context.store, name)) == 1
 
 
-def test_what_was_made_is_as_stated(context: Context) -> None:
+def test_undamaged_artefacts_pass(context: Context) -> None:
     for name in (DATA, RETRIEVER, RANKER):
         assert verify(context.store, name) == []
         load(context, name)
@@ -118,7 +121,7 @@ CHANGES: dict[str, tuple[str, Change]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_tensors_that_are_not_as_stated(context: Context, change: str) -> None:
+def test_unexpected_tensors(context: Context, change: str) -> None:
     name, damage = CHANGES[change]
     path = context.store.path_of(name) / TENSORS[name]
     tensors = load_file(path)
@@ -130,7 +133,7 @@ def test_tensors_that_are_not_as_stated(context: Context, change: str) -> None:
 
 @pytest.mark.parametrize("name", [RETRIEVER, RANKER])
 @pytest.mark.parametrize("change", ["renamed", "gone", "more", "cut", "another type"])
-def test_tensors_that_a_module_states(context: Context, name: str, change: str) -> None:
+def test_unexpected_weights_of_a_module(context: Context, name: str, change: str) -> None:
     path = context.store.path_of(name) / ("model.safetensors" if name == RETRIEVER else "counts.safetensors")
     tensors = load_file(path)
     first = sorted(tensors)[0]
@@ -152,7 +155,7 @@ def test_tensors_that_a_module_states(context: Context, name: str, change: str) 
 
 @pytest.mark.parametrize("name", [DATA, RETRIEVER, RANKER])
 @pytest.mark.parametrize("content", [b"", b"no tensors", b"\x08\0\0\0\0\0\0\0{}      ", b"\xff" * 64], ids=repr)
-def test_files_that_hold_no_tensors(context: Context, name: str, content: bytes) -> None:
+def test_files_without_tensors(context: Context, name: str, content: bytes) -> None:
     path = context.store.path_of(name) / TENSORS[name]
     path.write_bytes(content)
     refit(path.parent)
@@ -160,7 +163,7 @@ def test_files_that_hold_no_tensors(context: Context, name: str, content: bytes)
 
 
 @pytest.mark.parametrize("name", [DATA, RETRIEVER, RANKER])
-def test_a_header_that_points_elsewhere(context: Context, name: str) -> None:
+def test_a_header_with_wrong_offsets(context: Context, name: str) -> None:
     path = context.store.path_of(name) / TENSORS[name]
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
@@ -185,7 +188,7 @@ def test_a_header_that_points_elsewhere(context: Context, name: str) -> None:
         ("users.jsonl", lambda lines: [*lines, "7"]),
     ],
 )
-def test_names_that_do_not_fit(context: Context, file: str, change: Callable[[list[str]], list[str]]) -> None:
+def test_inconsistent_vocabularies(context: Context, file: str, change: Callable[[list[str]], list[str]]) -> None:
     path = context.store.path_of(DATA) / file
     path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
     refit(path.parent)
@@ -203,7 +206,7 @@ def test_names_that_do_not_fit(context: Context, file: str, change: Callable[[li
         (RANKER, {"metrics": {"fusion": {"groups": {"all": {}}, "chosen": "all", "users": 3}}}),
     ],
 )
-def test_manifests_that_do_not_fit(context: Context, name: str, fields: dict[str, Any]) -> None:
+def test_inconsistent_manifests(context: Context, name: str, fields: dict[str, Any]) -> None:
     refit(context.store.path_of(name), **fields)
     told(context, name)
 
@@ -211,7 +214,7 @@ def test_manifests_that_do_not_fit(context: Context, name: str, fields: dict[str
 @pytest.mark.parametrize(
     ("name", "file"), [(DATA, "users.jsonl"), (RETRIEVER, "model.safetensors"), (RANKER, "priors.safetensors")]
 )
-def test_a_file_that_its_kind_must_have(context: Context, name: str, file: str) -> None:
+def test_a_missing_required_file(context: Context, name: str, file: str) -> None:
     (context.store.path_of(name) / file).unlink()
     refit(context.store.path_of(name))
     told(context, name)
@@ -226,7 +229,7 @@ def staged(store: Store, kind: Kind, file: str, tensors: dict[str, Any], **field
     return verify(store, "x")
 
 
-def test_an_adapter_is_of_pairs_that_meet_in_its_rank(store: Store) -> None:
+def test_an_adapter_has_pairs_of_factors_with_its_rank(store: Store) -> None:
     fields = {"config": {"strategy": "verbalizer", "ranker": {"lora_rank": 4}}, "metrics": {}}
     down, up = "base.q_proj.lora_A.weight", "base.q_proj.lora_B.weight"
 
@@ -234,13 +237,13 @@ def test_an_adapter_is_of_pairs_that_meet_in_its_rank(store: Store) -> None:
         return staged(store, Kind.RANKER, "adapter_model.safetensors", tensors, **fields)[0]
 
     # Nothing is wrong with the tensors; the manifest has no fusion.
-    assert "its content does not read (KeyError" in wrong({down: (4, 64), up: (64, 4)})
+    assert "its content cannot be read (KeyError" in wrong({down: (4, 64), up: (64, 4)})
     assert "has no tensor base.q_proj.lora_B.weight" in wrong({down: (4, 64)})
     assert "F32 of 8 x 64, not F32 of 4 x" in wrong({down: (8, 64), up: (64, 8)})
     assert "lora_B.weight as F32 of 64, not" in wrong({down: (4, 64), up: (64,)})
 
 
-def test_ranks_are_of_the_groups_that_were_measured(store: Store) -> None:
+def test_an_evaluation_has_ranks_for_each_metric(store: Store) -> None:
     fields = {"config": {}, "metrics": {"retriever": {}, "all": {}}}
     assert "F32 of 3, not I32" in staged(store, Kind.EVALUATION, "ranks.safetensors", {"retriever": 3}, **fields)[0]
     assert "it holds no ranks" in staged(store, Kind.EVALUATION, "other.safetensors", {"retriever": 3}, **fields)[0]

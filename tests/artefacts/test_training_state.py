@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.training_state import TrainingStates
 from llamarec_cli.pipeline.train.retriever import train
+from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
 from llamarec_cli.store.registry import UNREADABLE, Store
 
 TENSORS = {"model.a": torch.arange(6.0).reshape(2, 3), "best.a": torch.zeros(2, 3, dtype=torch.bfloat16)}
@@ -108,5 +109,5 @@ def test_a_training_goes_through_a_damaged_state(
     path.parent.mkdir()
     header = {"recipe": "{}", "numbers": json.dumps({"validations": [{}]})}
     save_file({"model.x": torch.zeros(1)}, path, metadata=header)
-    assert train(context, "ml-100k", overrides=small).manifest.name == "ml-100k/lrurec"
+    assert train(context, RetrieverRequest("ml-100k", overrides=small)).manifest.name == "ml-100k/lrurec"
     assert [one.name for one in path.parent.iterdir()] == [path.name + UNREADABLE]

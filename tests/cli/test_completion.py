@@ -9,16 +9,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from llamarec_cli.artefacts.rankers import NO_MODEL
 from llamarec_cli.cli import complete
 from llamarec_cli.cli.app import app
 from llamarec_cli.data.catalogue import CATALOGUE
-from llamarec_cli.language_model.base_models import BASE_MODELS
-from llamarec_cli.ranking.signals import LANGUAGE_MODEL
-from llamarec_cli.retrieval.models import RETRIEVERS
-from llamarec_cli.retrieval.textrec import Features
+from llamarec_cli.language_model.catalogue import BASE_MODELS
+from llamarec_cli.names import Quantization
+from llamarec_cli.retrieval.registry import RETRIEVERS
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Store
+from llamarec_cli.strategies.registry import NO_MODEL, fusable_strategies
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {"bash": "llamarec.bash", "zsh": "_llamarec", "fish": "llamarec.fish"}
@@ -31,11 +30,23 @@ def test_the_scripts_are_what_the_command_prints(shell: str) -> None:
 
 
 def test_lists_that_are_written_down_twice_agree() -> None:
-    assert set(complete.retriever_models("")) == set(RETRIEVERS)
-    assert set(complete.strategies("")) == {NO_MODEL, *LANGUAGE_MODEL}
-    assert set(complete.features("")) == set(Features)
+    assert set(complete.strategies("")) == {NO_MODEL, *fusable_strategies()}
+    assert set(complete.quantizations("")) == set(Quantization)
     assert set(complete.base_models("smol")) == set(BASE_MODELS)
     assert set(complete.datasets("")) >= set(CATALOGUE)
+
+
+def test_retrievers_features_and_presets_complete() -> None:
+    assert set(complete.retriever_models("")) == set(RETRIEVERS)
+    assert complete.neural_retrievers("p") == []
+    assert complete.features("t") == ["tfidf"]
+    assert complete.retriever_presets("") == ["paper", "tuned"]
+
+
+def test_options_of_a_training_complete() -> None:
+    assert complete.presets("") == ["cpu", "paper"]
+    assert complete.negatives("r") == ["random", "retriever"]
+    assert complete.losses("le") == ["letters"]
 
 
 def make(store: Store, name: str, kind: Kind) -> None:
@@ -88,6 +99,7 @@ complete --do-complete "{line}"
         (["llamarec", "eval"], "evaluate"),
         (["llamarec", "train", "retriever", "--dataset", "my"], "myshop"),
         (["llamarec", "train", "ranker", "--dataset", "myshop", "--retriever", "my"], "myshop/lrurec"),
+        (["llamarec", "train", "ranker", "--negatives", "ret"], "retriever"),
         (["llamarec", "store", "show", "myshop/"], "myshop/lrurec"),
     ],
 )

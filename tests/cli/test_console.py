@@ -1,6 +1,7 @@
-"""What the bars show."""
+"""Progress, JSON, and removal of terminal control characters."""
 
 import io
+import json
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_a_bar_shows_amount_detail_and_time_left(monkeypatch: pytest.MonkeyPatch
         report(Progress("train ranker", 3, 1_000, "loss 1.234, 800 tokens a second", seconds_left=61.0))
     shown = terminal.getvalue()
     assert "3/1,000" in shown
-    assert "0:01:01" in shown
+    assert "0:01:01 left" in shown
     assert "800 tokens a second" in shown
 
 
@@ -57,6 +58,16 @@ def test_where_there_is_no_terminal_a_line_a_minute_tells_how_far_it_is(
     assert lines[0] == "rank: 6/1,000, 2 errors, 2:45:40 left"
     assert len(lines) == 16 + 1
     assert lines[-1] == "step 1: loss 3"
+
+
+def test_bytes_are_shown_in_megabytes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    monkeypatch.setattr(console.time, "monotonic", lambda: now)
+    with console.progress() as report:
+        for done in (1, 2):
+            now = 60.0 * done
+            report(Progress("Fetching games", done * 500_000, 10_000_000, unit="bytes"))
+    assert capsys.readouterr().err == "Fetching games: 1.0/10.0 MB, 0:18:00 left\n"
 
 
 def test_a_stage_that_comes_again_starts_anew(
@@ -93,3 +104,19 @@ def test_what_steers_a_terminal_is_not_printed(capsys: pytest.CaptureFixture[str
     assert shown.out.count(HARMLESS) == 4
     assert shown.err.count(HARMLESS) == 5
     assert all(one.isprintable() or one == "\n" for one in shown.out + shown.err)
+
+
+def test_json_is_strict(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_json({"recall": float("nan"), "all": [float("inf"), 1.0], "title": "é\x1b"})
+    shown = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert shown == {"recall": None, "all": [None, 1.0], "title": "é\x1b"}
+
+
+def test_nothing_foreign_steers_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_table("a\x1b[2J", ["b"], [["c\x1b]0;x\x07"], ["d\x9b1m"]])
+    console.print_lines("e\x1b[31m", "tab\tand\nline")
+    console.say("f\x1b[0m\r")
+    shown = capsys.readouterr()
+    for text in (shown.out, shown.err):
+        assert not {"\x1b", "\x07", "\x9b", "\r"} & set(text)
+    assert "tab and line" in shown.out

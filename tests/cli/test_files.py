@@ -51,7 +51,7 @@ def test_a_part_of_the_home_that_is_no_folder(home: Path, command: tuple[str, ..
             (home / name).symlink_to(home / name)
         case "pipe":
             os.mkfifo(home / name)
-    assert f"The home {home} cannot be used ({name} in it is no folder)" in fail(*command)
+    assert f"The home {home} cannot be used ({name} in it is not a folder)" in fail(*command)
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_a_part_of_the_home_that_is_no_folder(home: Path, command: tuple[str, ..
         ("~nosuchuser/home", "a user who does not exist"),
         ("bad\udcff\ud800", "cannot be"),
         ("/dev/full/home", "Not a directory"),
-        ("/dev/null", "it is no folder"),
-        ("/proc/nowhere", "no folder can be made there"),
+        ("/dev/null", "it is not a folder"),
+        ("/proc/nowhere", "no folder can be created there"),
     ],
 )
 @pytest.mark.parametrize("command", [("store", "list"), ("prepare", "ml-100k", "--source")], ids=" ".join)
@@ -133,7 +133,7 @@ def test_what_is_about_no_file_is_not_taken_for_it(error: Exception) -> None:
     ("name", "sentence"),
     [
         ("folder.md", "is a folder"),
-        ("pipe.md", "is no plain file"),
+        ("pipe.md", "is not a regular file"),
         ("nowhere/x.md", "There is no folder"),
         ("file.txt/x.md", "There is no folder"),
         ("/dev/full/x.md", "There is no folder"),

@@ -1,10 +1,11 @@
-"""Every command's help ends with examples, and every example is a command that exists with options that exist."""
+"""Help of every command: examples that the command line accepts, short summaries, choices filled in."""
 
 import pytest
-from command_lines import COMMANDS, check, llamarec_calls
+from command_lines import COMMANDS, check, llamarec_calls, run
 from typer.testing import CliRunner
 
 from llamarec_cli.cli.app import app
+from llamarec_cli.cli.choices import CHOICES
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
@@ -25,3 +26,15 @@ def test_a_wrong_example_would_be_noticed() -> None:
         check(["evaluate", "--dataset", "games", "--nonsense"])
     with pytest.raises(AssertionError, match="no command evalute"):
         check(["evalute"])
+
+
+@pytest.mark.parametrize("path", sorted({path[:-1] for path in COMMANDS}), ids=" ".join)
+def test_no_summary_in_a_list_of_commands_is_truncated(path: tuple[str, ...]) -> None:
+    _, _, listed = run(*path, "--help").stdout.partition("Commands:\n")
+    assert [line for line in listed.splitlines() if line.endswith("...")] == []
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_lists_of_choices_are_filled_in(path: tuple[str, ...]) -> None:
+    texts = [getattr(parameter, "help", None) or "" for parameter in COMMANDS[path].params]
+    assert [text for text in texts for name in CHOICES if f"{{{name}}}" in text] == []

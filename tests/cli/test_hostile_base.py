@@ -1,4 +1,4 @@
-"""A base model that brings code, asked for on a terminal where every question is answered by yes."""
+"""A base model with code of its own, on a terminal and through a pipe that answer every question with yes."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from fakes import byte_tokenizer, tiny_llama
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_no_code_of_a_model_runs_whatever_is_answered(tmp_path: Path, terminal: bool) -> None:
+def test_code_of_a_model_does_not_run_whatever_is_answered(tmp_path: Path, terminal: bool) -> None:
     folder, trace = tmp_path / "base", tmp_path / "trace"
     tiny_llama().save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
@@ -37,6 +37,6 @@ def test_no_code_of_a_model_runs_whatever_is_answered(tmp_path: Path, terminal: 
     os.close(theirs)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
-    assert "brings code" in " ".join(done.stderr.split())
+    assert "contains code" in " ".join(done.stderr.split())
     assert done.stdout == ""
     assert not trace.exists()

@@ -68,7 +68,7 @@ def test_two_processes_make_the_adapter_that_one_makes(
 ) -> None:
     monkeypatch.setattr("llamarec_cli.language_model.base_models.compute_dtype", lambda _: torch.float32)
     # Should the other process fail, this one is not to wait for it forever.
-    monkeypatch.setattr("llamarec_cli.pipeline.train.launch._PATIENCE", timedelta(minutes=3))
+    monkeypatch.setattr("llamarec_cli.strategies.worker_group._TIMEOUT", timedelta(minutes=3))
     (tmp_path / "c.toml").write_text(CONFIG)
     alone, together = tmp_path / "alone", tmp_path / "together"
     run(("prepare", "ml-100k", "--source", str(raw_folder)), {"LLAMAREC_HOME": str(alone)})

@@ -1,11 +1,13 @@
+"""Preparation is deterministic and follows the paper."""
+
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from fakes import shared_data
+from table_folder import TableFolder
 
-from llamarec_cli.data.catalogue import CATALOGUE
 from llamarec_cli.data.dataset import PreparedData, k_core, load_prepared, prepare, save_prepared
 from llamarec_cli.data.readers import RawLog, read_raw_log
 from llamarec_cli.errors import LlamaRecError
@@ -35,11 +37,11 @@ def test_sequences_are_chronological_and_ties_keep_the_order_of_the_file() -> No
     assert data.titles[1] == "Title a"
 
 
-def test_untitled_items_go_before_the_core_is_taken() -> None:
+def test_items_without_a_title_are_dropped_before_the_core_is_taken() -> None:
     rows = [(user, item, 0) for user in ("1", "2") for item in ("a", "b", "c")]
     data = prepare(log_of(rows, untitled=frozenset({"b"})), min_count=2)
     assert data.item_ids == ["", "a", "c"]
-    with pytest.raises(LlamaRecError, match="Nothing is left"):
+    with pytest.raises(LlamaRecError, match="No interaction is left"):
         prepare(log_of(rows, untitled=frozenset({"b"})), min_count=3)
 
 
@@ -76,7 +78,6 @@ def test_real_sets_have_their_counts(folder: str, counts: tuple[int, int, int]) 
     assert (data.user_count, data.item_count, data.interaction_count) == counts
 
 
-def test_the_paper_counts_are_those_of_table_2() -> None:
-    assert (CATALOGUE["beauty"].counts.users, CATALOGUE["beauty"].counts.items) == (22_332, 12_086)
-    assert (CATALOGUE["games"].counts.users, CATALOGUE["games"].counts.items) == (15_264, 7_676)
-    assert (CATALOGUE["ml-100k"].counts.users, CATALOGUE["ml-100k"].counts.items) == (610, 3_650)
+def test_repeated_next_items_are_counted(folder: TableFolder) -> None:
+    raw, _ = folder.read("user,item,title\nu,1,A\nu,2,B\nu,1,A\nu,1,A\nv,1,A\nv,2,B\n")
+    assert prepare(raw, min_count=1).repeated_next_items() == 2

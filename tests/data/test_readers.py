@@ -1,3 +1,5 @@
+"""Known raw logs, in each of their formats."""
+
 import gzip
 import json
 import zipfile
@@ -78,7 +80,7 @@ def test_recbole_joins_title_and_year_and_drops_the_untitled(tmp_path: Path) -> 
     }
 
 
-def test_missing_unknown_and_damaged_sources_are_sentences(tmp_path: Path) -> None:
+def test_missing_unknown_and_damaged_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LlamaRecError, match="does not exist"):
         read_raw_log(tmp_path / "nowhere")
     with pytest.raises(LlamaRecError, match="no known raw data set"):
@@ -87,3 +89,9 @@ def test_missing_unknown_and_damaged_sources_are_sentences(tmp_path: Path) -> No
     (tmp_path / "titles.tsv").write_text("a\tA\n")
     with pytest.raises(LlamaRecError, match="cannot be read"):
         read_raw_log(tmp_path)
+
+
+def test_deeply_nested_metadata_has_no_title(tmp_path: Path) -> None:
+    (tmp_path / "ratings_Beauty.csv").write_text("U1,B1,5.0,100\n")
+    (tmp_path / "meta_Beauty.json").write_text("[" * 100_000 + '\n{"asin": "B1", "title": "Soap"}\n')
+    assert dict(read_raw_log(tmp_path).titles.iter_rows())["B1"] == "Soap"

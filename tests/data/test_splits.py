@@ -1,3 +1,5 @@
+"""Leave-one-out splits."""
+
 import numpy as np
 
 from llamarec_cli.data.dataset import PreparedData

@@ -1,19 +1,19 @@
-"""The form of times is that of a column: told by all its values, or refused."""
+"""One format is detected for a whole column."""
 
 from datetime import UTC, datetime
 
 import polars as pl
 import pytest
 
-from llamarec_cli.data.timestamps import MICROSECONDS, read_moments
+from llamarec_cli.data.timestamps import MICROSECONDS, read_timestamps
 from llamarec_cli.errors import UsageError
 
 
 def read(*values: object, form: str | None = None) -> tuple[list[datetime | None], str]:
     frame = pl.DataFrame({"time": list(values)}, strict=False).lazy()
-    moments = read_moments(frame, "time", form)
-    found = moments.frame.collect()[MICROSECONDS]
-    return [None if one is None else datetime.fromtimestamp(one / 1e6, UTC) for one in found], moments.form
+    timestamps = read_timestamps(frame, "time", form)
+    found = timestamps.frame.collect()[MICROSECONDS]
+    return [None if one is None else datetime.fromtimestamp(one / 1e6, UTC) for one in found], timestamps.form
 
 
 def at(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0) -> datetime:
@@ -48,12 +48,12 @@ def at(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: 
         ("1735603200000", at(2024, 12, 31)),
     ],
 )
-def test_the_usual_forms_are_read(text: str, expected: datetime) -> None:
+def test_usual_formats(text: str, expected: datetime) -> None:
     assert read(text)[0] == [expected]
     assert read(f" {text} ", None)[0] == [expected, None]
 
 
-def test_one_value_tells_the_days_from_the_months_of_all() -> None:
+def test_one_value_decides_the_order_of_day_and_month() -> None:
     assert read("03/04/2024", "31/12/2024", "05/06/2024") == (
         [at(2024, 4, 3), at(2024, 12, 31), at(2024, 6, 5)],
         "day/month/year",
@@ -61,7 +61,7 @@ def test_one_value_tells_the_days_from_the_months_of_all() -> None:
     assert read("03/04/2024", "12/31/2024")[0] == [at(2024, 3, 4), at(2024, 12, 31)]
 
 
-def test_what_nothing_tells_is_refused_with_both_forms() -> None:
+def test_ambiguous_dates_are_refused_with_both_formats() -> None:
     with pytest.raises(UsageError) as caught:
         read("03/04/2024 10:00", "05/06/2024 11:30")
     assert "03/04/2024 10:00 may be either" in caught.value.sentence
@@ -72,7 +72,7 @@ def test_what_nothing_tells_is_refused_with_both_forms() -> None:
     assert read("03/03/2024", "05/05/2024")[0] == [at(2024, 3, 3), at(2024, 5, 5)]
 
 
-def test_of_two_forms_in_a_column_one_counts_and_the_other_is_no_time() -> None:
+def test_the_most_frequent_format_is_used_and_other_values_are_null() -> None:
     assert read("1700000000000", "1700000001000", "1700000002") == (
         [at(2023, 11, 14, 22, 13, 20), at(2023, 11, 14, 22, 13, 21), None],
         "milliseconds since 1970",
@@ -83,17 +83,17 @@ def test_of_two_forms_in_a_column_one_counts_and_the_other_is_no_time() -> None:
 
 
 @pytest.mark.parametrize("values", [(1_700_000_000, 1_700_000_001), (1_700_000_000.0, 1_700_000_001.0)])
-def test_numbers_of_a_table_that_knows_types(values: tuple[float, float]) -> None:
+def test_numeric_and_date_columns(values: tuple[float, float]) -> None:
     assert read(*values) == ([at(2023, 11, 14, 22, 13, 20), at(2023, 11, 14, 22, 13, 21)], "seconds since 1970")
     assert read(20241231, 20240229) == ([at(2024, 12, 31), at(2024, 2, 29)], "yearmonthday")
     assert read(at(2024, 12, 31), at(2024, 12, 30)) == ([at(2024, 12, 31), at(2024, 12, 30)], "dates")
 
 
 @pytest.mark.parametrize("text", ["noon", "31/12/24", "2024-13-01", "24-12-31", "10" * 15, "nan", "-", ""])
-def test_what_is_no_time_is_none(text: str) -> None:
+def test_other_text_is_null(text: str) -> None:
     assert read(text) == ([None], "")
 
 
-def test_a_form_that_is_given_reads_two_digits_and_zones() -> None:
+def test_a_given_format() -> None:
     assert read("31/12/24 10:00 +0100", form="%d/%m/%y %H:%M %z")[0] == [at(2024, 12, 31, 9)]
     assert read("2024", form="%")[0] == [None]

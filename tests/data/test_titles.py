@@ -1,3 +1,5 @@
+"""Cleaning and normal form of titles."""
+
 import pytest
 
 from llamarec_cli.data.titles import clean_movie_title, normalise_title

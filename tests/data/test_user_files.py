@@ -1,4 +1,4 @@
-"""Files of users: every record has its user, or its own fault."""
+"""Files of users: each record has its user or its own fault."""
 
 import io
 import json
@@ -28,7 +28,7 @@ def test_users_have_the_names_that_prepare_knows(tmp_path: Path, name: str) -> N
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
-def test_users_in_latin_1_are_not_made_one(tmp_path: Path, form: str) -> None:
+def test_users_in_latin_1_are_not_merged(tmp_path: Path, form: str) -> None:
     lines = ["José", "Josè", "Joe"]
     text = "".join(f'{{"user": "{user}", "history": [1]}}\n' if form == "jsonl" else f"{user},[1]\n" for user in lines)
     found = entries(tmp_path / f"a.{form}", ("user,history\n" * (form == "csv") + text).encode("latin-1"))
@@ -46,7 +46,7 @@ def test_other_encodings_are_refused_by_name(tmp_path: Path, encoding: str) -> N
             entries(tmp_path / f"a.{form}", 'user,history\n"a",[1]\n'.encode(encoding))
 
 
-def test_a_line_that_is_too_long_spoils_itself_alone(tmp_path: Path) -> None:
+def test_an_overlong_line_spoils_only_itself(tmp_path: Path) -> None:
     found = entries(tmp_path / "a.jsonl", '["a"]\n' + '["' + "x" * 5_000_000 + '"]\n["b"]\n')
     assert [(line, fault) for line, _, _, fault in found] == [
         (1, None),
@@ -55,7 +55,7 @@ def test_a_line_that_is_too_long_spoils_itself_alone(tmp_path: Path) -> None:
     ]
 
 
-def test_rows_of_csv_that_are_cut_or_quoted_wrongly_spoil_themselves_alone(tmp_path: Path) -> None:
+def test_malformed_rows_of_csv_spoil_only_themselves(tmp_path: Path) -> None:
     text = 'user,history\nu1,["a"]\nu2,[1,2]\n\nu3,"[""a"",\n""b""]"\nu4,"["a"]"\nu5,[5]\n,[6]\nNaN,[7]\n'
     found = entries(tmp_path / "a.csv", text)
     assert [(line, user) for line, user, _, fault in found if fault is None] == [
@@ -66,12 +66,12 @@ def test_rows_of_csv_that_are_cut_or_quoted_wrongly_spoil_themselves_alone(tmp_p
         (10, None),
     ]
     assert [(line, fault.split(":")[0]) for line, _, _, fault in found if fault] == [
-        (3, "has 3 fields, and the header 2"),
+        (3, "has 3 fields, but the header has 2"),
         (7, "cannot be read as CSV"),
     ]
 
 
-def test_a_record_of_nan_has_no_user_and_is_no_json(tmp_path: Path) -> None:
+def test_nan_is_not_a_user(tmp_path: Path) -> None:
     assert entries(tmp_path / "a.jsonl", '{"user": NaN, "history": [1]}\n')[0][1] is None
     pl.DataFrame({"user": [float("nan"), 3.0], "history": ["[1]", "[2]"]}).write_parquet(tmp_path / "a.parquet")
     assert [entry.user for entry in read_entries(tmp_path / "a.parquet")] == [None, 3]
@@ -79,10 +79,10 @@ def test_a_record_of_nan_has_no_user_and_is_no_json(tmp_path: Path) -> None:
 
 def test_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "users.jsonl")
-    with pytest.raises(LlamaRecError, match="no file to be read twice"):
+    with pytest.raises(LlamaRecError, match="is not a regular file"):
         check_source(tmp_path / "users.jsonl")
 
 
-def test_standard_input_is_read_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'\xef\xbb\xbf["a"]\r\n["\xff"]\r\n')))
     assert [(entry.line, entry.fault) for entry in read_entries(Path("-"))] == [(1, None), (2, "is not text in UTF-8")]

@@ -14,7 +14,7 @@ def test_the_interval_is_near_the_normal_one() -> None:
     assert found.high == pytest.approx(one.mean() + error, abs=0.006)
 
 
-def test_what_both_share_cancels_out() -> None:
+def test_variance_shared_by_both_models_cancels_out() -> None:
     shared = np.random.default_rng(0).normal(size=500) * 100
     found = paired_bootstrap(shared + 0.01, shared)
     assert found.significant
@@ -26,13 +26,13 @@ def test_equal_models_do_not_differ() -> None:
     assert not paired_bootstrap(same, same).significant
 
 
-def test_it_follows_from_its_seed() -> None:
+def test_the_interval_depends_only_on_the_seed() -> None:
     one, other = np.random.default_rng(0).random((2, 50))
     assert paired_bootstrap(one, other) == paired_bootstrap(one, other)
     assert paired_bootstrap(one, other) != paired_bootstrap(one, other, seed=1)
 
 
-def test_nobody_and_different_users_are_refused() -> None:
+def test_no_users_and_different_users_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         paired_bootstrap(np.empty(0), np.empty(0))
     with pytest.raises(ValueError, match="same users"):

@@ -23,7 +23,15 @@ def test_markdown() -> None:
     assert lines[4] == "| mrr@5 | **0.0400** (0.0390) | 0.0300 |"
 
 
-def test_csv_has_a_line_a_figure() -> None:
+def test_the_paper_is_named_only_where_it_has_a_figure() -> None:
+    alone = metric_table("my shop", {"lrurec": [{"mrr@5": 0.04}]}, {})
+    assert not alone.has_paper
+    for form in (TableFormat.MARKDOWN, TableFormat.LATEX):
+        assert "the paper's figure in parentheses" in write_tables([TABLE], form)
+        assert "paper" not in write_tables([alone], form)
+
+
+def test_csv_has_a_line_for_each_figure() -> None:
     rows = list(csv.DictReader(io.StringIO(write_tables([TABLE], TableFormat.CSV))))
     assert len(rows) == 4
     assert rows[0] == {

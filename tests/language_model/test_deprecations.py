@@ -1,4 +1,4 @@
-"""What transformers renames is called by the name that it has: no warning, and no error once the old name is gone."""
+"""Arguments that transformers renamed are passed under the name of the installed version, without warnings."""
 
 import warnings
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from fakes import tiny_llama
 
 from llamarec_cli.language_model.base_models import load_base_model
 from llamarec_cli.language_model.forward import transformer_of
-from llamarec_cli.language_model.prefixes import PrefixCache
+from llamarec_cli.language_model.prefix_cache import PrefixCache
 
 
 def by_new_name(self: Any, input_ids: torch.Tensor, cache: Any = None, use_cache: bool = False) -> Any:
@@ -24,8 +24,8 @@ def by_old_name(self: Any, input_ids: torch.Tensor, past_key_values: Any = None,
 
 
 @pytest.mark.parametrize("forward", [by_new_name, by_old_name])
-def test_keys_and_values_go_by_the_name_that_the_model_takes(forward: Callable[..., Any]) -> None:
-    """Before transformers 5.24 they are `past_key_values`, from then on `cache`, and the old name ends with 5.40."""
+def test_the_cache_is_passed_under_the_name_that_the_model_takes(forward: Callable[..., Any]) -> None:
+    """`past_key_values` before transformers 5.24, `cache` since; the old name is removed in 5.40."""
     given: list[Any] = []
 
     def call(self: Any, **named: Any) -> Any:
@@ -38,22 +38,22 @@ def test_keys_and_values_go_by_the_name_that_the_model_takes(forward: Callable[.
     config = SimpleNamespace(model_type="llama")
     transformer = type("Transformer", (), {"config": config, "forward": forward, "__call__": call})()
     cache = PrefixCache(transformer, torch.device("cpu"))
-    cache.hidden([1, 2, 3, 4], 3)
-    assert len(cache.hidden([1, 2, 3, 5], 3)) == 1
+    cache.hidden_states([1, 2, 3, 4], 3)
+    assert len(cache.hidden_states([1, 2, 3, 5], 3)) == 1
     assert all(kept is not None for kept in given)
-    PrefixCache(transformer, torch.device("cpu"), 0).hidden([1, 2, 3, 4], 3)
+    PrefixCache(transformer, torch.device("cpu"), 0).hidden_states([1, 2, 3, 4], 3)
     assert given[-1] is None
 
 
-def test_a_deprecated_name_is_an_error_in_this_suite() -> None:
+def test_a_deprecated_name_fails_in_this_test_suite() -> None:
     with pytest.raises(FutureWarning, match="past_key_values"):
         tiny_llama().model(torch.tensor([[1, 2]]), past_key_values=None)
 
 
-def test_loading_and_ranking_warn_of_nothing(tiny_base_folder: Path) -> None:
+def test_loading_and_running_a_model_raises_no_warning(tiny_base_folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = load_base_model(tiny_base_folder, torch.device("cpu"))
         cache = PrefixCache(transformer_of(model), model.device)
         for _ in range(2):
-            cache.hidden([1, 2, 3, 4], 3)
+            cache.hidden_states([1, 2, 3, 4], 3)

@@ -1,4 +1,4 @@
-"""The engine beside transformers' own forward pass, in every precision: the same probabilities."""
+"""The engine gives the probabilities of transformers' own forward pass, in every precision."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from llamarec_cli.language_model.adapters import add_adapter, save_adapter
 from llamarec_cli.language_model.base_models import load_tokenizer
-from llamarec_cli.language_model.inference import Precision, load_for_ranking
+from llamarec_cli.language_model.inference import load_for_ranking
+from llamarec_cli.names import Precision
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.strategies.prompt import render_prompt
 from llamarec_cli.strategies.prompt_encoder import PromptEncoder
@@ -51,12 +52,12 @@ def examples() -> list[RankingExample]:
 
 
 @pytest.mark.parametrize("precision", list(Precision))
-def test_the_engine_gives_what_transformers_gives(tiny_base_folder: Path, precision: Precision) -> None:
+def test_the_engine_equals_transformers(tiny_base_folder: Path, precision: Precision) -> None:
     tokenizer = load_tokenizer(tiny_base_folder)
     plain = plain_model(tiny_base_folder, precision)
     engine = RankingEngine(load_for_ranking(tiny_base_folder, CPU, precision), PromptEncoder(tokenizer, TITLES))
     expected = [plain_probabilities(plain, tokenizer, one) for one in examples()]
-    # Were all letters equally likely, any path would give the same.
+    # The letters must not be equally likely, or any computation would pass.
     assert max(abs(values - 1 / len(values)).max() for values in expected) > 0.02
     tolerance = 1e-4 if precision is Precision.FP32 else 0.01
     fresh, known = engine.rank_many(examples()), engine.rank_many(examples())
@@ -66,7 +67,9 @@ def test_the_engine_gives_what_transformers_gives(tiny_base_folder: Path, precis
 
 
 @pytest.mark.parametrize("precision", list(Precision))
-def test_so_it_does_with_an_adapter(tiny_base_folder: Path, tmp_path: Path, precision: Precision) -> None:
+def test_the_engine_equals_transformers_with_an_adapter(
+    tiny_base_folder: Path, tmp_path: Path, precision: Precision
+) -> None:
     adapted = add_adapter(tiny_llama(), rank=4, alpha=16, dropout=0.0)
     generator = torch.Generator().manual_seed(1)
     for name, parameter in adapted.named_parameters():
@@ -89,4 +92,4 @@ def test_so_it_does_with_an_adapter(tiny_base_folder: Path, tmp_path: Path, prec
         assert np.allclose(found, expected, atol=1e-4 if precision is Precision.FP32 else 0.01), precision
         before = np.exp(RankingEngine(unadapted, encoder).rank(one.history.tolist(), one.candidates.tolist()))
         moved = max(moved, float(abs(before - found).max()))
-    assert moved > 0.02  # an adapter that does nothing would prove nothing
+    assert moved > 0.02  # the adapter must have an effect

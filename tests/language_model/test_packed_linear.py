@@ -20,16 +20,16 @@ def packed(model: torch.nn.Module) -> list[torch.nn.Module]:
 @torch.no_grad()
 @pytest.mark.parametrize("make", [tiny_llama, tiny_qwen2])
 @pytest.mark.parametrize("tokens", [1, 90])
-def test_a_packed_model_gives_the_same(make: object, tokens: int) -> None:
+def test_a_packed_model_computes_the_same(make: object, tokens: int) -> None:
     plain, fast = make().to(torch.bfloat16), make().to(torch.bfloat16)
     pack_linears(fast)
-    assert len(packed(fast)) == 14  # seven maps in each of two layers; not the head
+    assert len(packed(fast)) == 14  # seven in each of two layers; not the head
     ids = torch.randint(0, 258, (1, tokens), generator=torch.Generator().manual_seed(0))
-    # The same products, perhaps added up in another order.
+    # The same products, perhaps summed in another order.
     assert torch.allclose(plain(ids).logits, fast(ids).logits, atol=0.02)
 
 
-def test_what_is_not_a_plain_map_in_bfloat16_is_left_alone() -> None:
+def test_only_plain_linear_layers_in_bfloat16_are_packed() -> None:
     for model in (tiny_llama(), tiny_gpt2().to(torch.bfloat16)):
         pack_linears(model)
         assert not packed(model)
@@ -40,7 +40,7 @@ def test_what_is_not_a_plain_map_in_bfloat16_is_left_alone() -> None:
     assert not any(isinstance(module, PackedLinear) for module in targets)
 
 
-def test_the_model_is_never_held_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_layer_is_freed_once_it_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_llama().to(torch.bfloat16)
     plain = [weakref.ref(module) for module in model.model.modules() if isinstance(module, torch.nn.Linear)]
     alive: list[int] = []
@@ -53,5 +53,5 @@ def test_the_model_is_never_held_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PackedLinear, "__init__", counted)
     pack_linears(model)
     assert len(alive) == len(plain) == 14
-    # Those of one part of a layer at most.
+    # The siblings within one attention or MLP block at most.
     assert alive[-1] <= 4

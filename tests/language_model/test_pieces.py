@@ -1,4 +1,4 @@
-"""The ids put together from pieces are those of the whole text, whatever the titles and the tokenizer."""
+"""Token ids put together from pieces equal those of the whole text, for any titles and tokenizer."""
 
 from collections.abc import Callable
 
@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from llamarec_cli.language_model.pieces import PieceTokens
+from llamarec_cli.language_model.pieces import PieceTokenizer
 from llamarec_cli.strategies.prompt import prompt_pieces, render_prompt
 
-# Enough for merges within words, over spaces and over line ends, if the pre-tokenizer lets them.
+# Enough for merges within words, across spaces and across line ends, if the pre-tokenizer allows them.
 _CORPUS = [
     render_prompt(
         ["Alien (1979)", "Halo 3!", "Help", "M*A*S*H (1970)"], ["Alien", "What's Up, Doc? (1972)", "10 (1979)"]
@@ -46,12 +46,12 @@ def llama2_like() -> PreTrainedTokenizerFast:
     return trained(pre_tokenizers.Metaspace(prepend_scheme="first"), begins=True)
 
 
-def reaching() -> PreTrainedTokenizerFast:
-    """Tokens may reach over anything, so that pieces cannot be told apart."""
+def without_boundaries() -> PreTrainedTokenizerFast:
+    """Tokens may span any characters, so that pieces cannot be tokenised separately."""
     return trained(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
 
 
-TOKENIZERS: list[Callable[[], PreTrainedTokenizerFast]] = [byte_tokenizer, gpt2_like, llama2_like, reaching]
+TOKENIZERS: list[Callable[[], PreTrainedTokenizerFast]] = [byte_tokenizer, gpt2_like, llama2_like, without_boundaries]
 _TITLES = st.lists(
     st.one_of(
         st.text(min_size=1, max_size=12),
@@ -64,9 +64,9 @@ _TITLES = st.lists(
 
 
 @pytest.mark.parametrize("make", TOKENIZERS)
-def test_pieces_give_the_ids_of_the_whole(make: Callable[[], PreTrainedTokenizerFast]) -> None:
+def test_pieces_give_the_ids_of_the_whole_text(make: Callable[[], PreTrainedTokenizerFast]) -> None:
     tokenizer = make()
-    tokens = PieceTokens(tokenizer)
+    tokens = PieceTokenizer(tokenizer)
 
     @settings(max_examples=150, deadline=None)
     @given(history=_TITLES, candidates=_TITLES)
@@ -82,10 +82,10 @@ def test_pieces_give_the_ids_of_the_whole(make: Callable[[], PreTrainedTokenizer
 
 
 @pytest.mark.parametrize(
-    ("make", "apart"), [(byte_tokenizer, True), (gpt2_like, True), (llama2_like, True), (reaching, False)]
+    ("make", "apart"), [(byte_tokenizer, True), (gpt2_like, True), (llama2_like, True), (without_boundaries, False)]
 )
-def test_usual_titles_are_told_apart_by_usual_tokenizers(
+def test_usual_tokenizers_encode_usual_titles_in_pieces(
     make: Callable[[], PreTrainedTokenizerFast], apart: bool
 ) -> None:
     pieces = prompt_pieces(["Alien (1979)", "Help!"], ["Halo 3", "M*A*S*H (1970)", "What's Up, Doc?"])
-    assert bool(PieceTokens(make()).encode(pieces)[1]) == apart
+    assert bool(PieceTokenizer(make()).encode(pieces)[1]) == apart

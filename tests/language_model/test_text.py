@@ -1,4 +1,4 @@
-"""Texts to tokens, whatever a tokenizer puts around, before or into them: the parts are those of the whole."""
+"""Parts of a text have the tokens of the whole, whatever special tokens, spaces or merges a tokenizer adds."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.language_model.text import Text
+from llamarec_cli.language_model.text import TextTokenizer
 from llamarec_cli.strategies.generation import GenerateLetters, generate
 from llamarec_cli.strategies.likelihood import LikelihoodEngine
 from llamarec_cli.strategies.pointwise import Pointwise
@@ -65,7 +65,7 @@ def trained(
 
 
 def ends() -> PreTrainedTokenizerFast:
-    """Appends the end of the sequence."""
+    """Appends the end-of-sequence token."""
     return trained(pre_tokenizers.ByteLevel(add_prefix_space=False), "$A </s>")
 
 
@@ -82,8 +82,8 @@ def prepends_a_blank_in_bytes() -> PreTrainedTokenizerFast:
     return trained(pre_tokenizers.ByteLevel(add_prefix_space=True), "$A")
 
 
-def reaches() -> PreTrainedTokenizerFast:
-    """Tokens may reach from a number into the title behind it."""
+def spans_boundaries() -> PreTrainedTokenizerFast:
+    """Tokens may span a number and the title behind it."""
     return trained(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False), "<s> $A </s>")
 
 
@@ -97,13 +97,13 @@ MAKERS: list[Callable[[], PreTrainedTokenizerFast]] = [
     begins_and_ends,
     prepends_a_blank,
     prepends_a_blank_in_bytes,
-    reaches,
+    spans_boundaries,
     lowers,
 ]
 
 
 def whole(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
-    """What the tokenizer's own pipeline gives a text: special tokens around it, less the last; none in it."""
+    """Ids of the tokenizer's own pipeline: leading special tokens, no trailing ones, none from within the text."""
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     backend.encode_special_tokens = True
     ids: list[int] = backend.encode(text).ids
@@ -111,14 +111,14 @@ def whole(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_prompts_are_the_tokens_of_the_whole_text(make: Callable[[], PreTrainedTokenizerFast]) -> None:
+def test_prompts_have_the_tokens_of_the_whole_text(make: Callable[[], PreTrainedTokenizerFast]) -> None:
     tokenizer = make()
     encoder = PromptEncoder(tokenizer, TITLES, max_title_tokens=500)
     for history, candidates in [([1, 2], [3, 4]), ([6], [2, 8, 7]), ([], [1, 5])]:
         text = render_prompt([TITLES[item] for item in history], [TITLES[item] for item in candidates], encoder._labels)
         found = encoder.encode(history, candidates)
         assert found == whole(tokenizer, text)
-        # The answer stands where the prompt ends, and no control token within.
+        # No control token within the prompt, and the answer directly behind it.
         assert found[1:].count(tokenizer.eos_token_id) == 0
         assert tokenizer.convert_tokens_to_ids(SPECIAL) not in found[1:] or make is byte_tokenizer
         for label, label_id in zip(encoder._labels, encoder.label_ids, strict=True):
@@ -127,7 +127,7 @@ def test_prompts_are_the_tokens_of_the_whole_text(make: Callable[[], PreTrainedT
 
 @pytest.mark.parametrize("make", MAKERS)
 @torch.no_grad()
-def test_likelihood_is_that_of_the_whole_text(make: Callable[[], PreTrainedTokenizerFast]) -> None:
+def test_likelihood_equals_that_of_the_whole_text(make: Callable[[], PreTrainedTokenizerFast]) -> None:
     tokenizer, model = make(), tiny_model("llama", vocab_size=700)
     history, candidates = [1, 2, 6], [3, 4, 5, 8]
 
@@ -135,7 +135,7 @@ def test_likelihood_is_that_of_the_whole_text(make: Callable[[], PreTrainedToken
         trunk, after = render_list(recent)
         before = whole(tokenizer, trunk)
         texts = [whole(tokenizer, trunk + after + TITLES[item]) for item in candidates]
-        # Where a token reaches from the trunk into a title, it is part of what is asked.
+        # A token that spans trunk and title counts as part of the title.
         shared = min(
             next((place for place, (a, b) in enumerate(zip(before, ids, strict=False)) if a != b), len(before))
             for ids in texts
@@ -153,7 +153,7 @@ def test_likelihood_is_that_of_the_whole_text(make: Callable[[], PreTrainedToken
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_the_other_strategies_read_the_same_text(
+def test_the_other_strategies_encode_the_same_text(
     make: Callable[[], PreTrainedTokenizerFast], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokenizer, model = make(), tiny_model("llama", vocab_size=700)
@@ -167,7 +167,7 @@ def test_the_other_strategies_read_the_same_text(
     monkeypatch.setattr(model.model, "forward", recorded)
     encoder = PromptEncoder(tokenizer, TITLES)
     Pointwise(model, encoder).rank([1], [2])
-    assert read == [whole(tokenizer, render_pointwise_prompt([TITLES[1]], encoder.title(2)))]
+    assert read == [whole(tokenizer, render_pointwise_prompt([TITLES[1]], encoder.titles[2]))]
     read.clear()
     generate(model, tokenizer, "To write: ", 1)
     assert read[0] == whole(tokenizer, "To write: ")
@@ -177,41 +177,39 @@ def test_the_other_strategies_read_the_same_text(
 
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("title", [SPECIAL * 30, "x" * 300, "é" * 200, "日本" * 80, "</s> " * 99, "  " * 90 + "x" * 99])
-def test_a_cut_title_is_its_beginning_and_never_nothing(
-    make: Callable[[], PreTrainedTokenizerFast], title: str
-) -> None:
-    text = Text(make())
-    cut = text.cut(title, 32)
+def test_a_truncated_title_is_a_nonempty_beginning(make: Callable[[], PreTrainedTokenizerFast], title: str) -> None:
+    text = TextTokenizer(make())
+    cut = text.truncate(title, 32)
     assert cut
     assert title.strip().startswith(cut)
     assert len(text.plain(cut)) <= 32
     assert cut == title or len(text.plain(cut)) >= 24
 
 
-def test_a_cut_title_keeps_its_case_and_its_length_for_any_text() -> None:
-    assert Text(lowers()).cut("ALIEN " * 100, 3).startswith("ALIEN")
-    assert len(Text(byte_tokenizer()).cut("x " * 100_000, 32)) == 31
+def test_truncation_keeps_case_and_exact_length() -> None:
+    assert TextTokenizer(lowers()).truncate("ALIEN " * 100, 3).startswith("ALIEN")
+    assert len(TextTokenizer(byte_tokenizer()).truncate("x " * 100_000, 32)) == 31
 
 
-def test_the_beginning_of_a_sequence_stands_once_before_a_text() -> None:
+def test_the_beginning_of_sequence_token_precedes_a_text_once() -> None:
     for make in (begins_and_ends, prepends_a_blank, lowers):
         tokenizer = make()
-        ids = Text(tokenizer).encode("Alien")
+        ids = TextTokenizer(tokenizer).encode("Alien")
         assert ids[0] == tokenizer.bos_token_id
         assert ids.count(tokenizer.bos_token_id) == 1
-    assert Text(ends()).encode("Alien") == ends().encode("Alien")[:-1]
+    assert TextTokenizer(ends()).encode("Alien") == ends().encode("Alien")[:-1]
 
 
-def test_a_tokenizer_that_writes_otherwise_between_special_tokens_is_refused() -> None:
+def test_a_tokenizer_that_depends_on_special_tokens_is_refused() -> None:
     class Strange:
         def encode(self, text: str, add_special_tokens: bool = True, **_: Any) -> list[int]:
             return [7, 8] if add_special_tokens else [1, 2]
 
-    with pytest.raises(LlamaRecError, match="special tokens stand around"):
-        Text(Strange())
+    with pytest.raises(LlamaRecError, match="differently with special tokens"):
+        TextTokenizer(Strange())
 
 
-def test_the_most_items_that_fit_are_read() -> None:
+def test_as_many_recent_items_as_fit_are_kept() -> None:
     def read(items: Any) -> tuple[list[int], int]:
         return list(items), 10 * len(items)
 

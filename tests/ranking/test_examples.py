@@ -4,7 +4,22 @@ import pytest
 
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Sequences, training_sequences
-from llamarec_cli.ranking.examples import HardNegatives, TrainingExamples, hard_negatives
+from llamarec_cli.ranking.examples import (
+    MAX_HISTORY,
+    HardNegatives,
+    RankingExample,
+    TrainingExamples,
+    hard_negatives,
+    recent,
+)
+
+
+def test_a_history_is_truncated_to_its_most_recent_items() -> None:
+    assert recent([1, 2, 3]) == [1, 2, 3]
+    assert recent(list(range(25))) == list(range(5, 25))
+    example = RankingExample.of(np.arange(MAX_HISTORY + 1, dtype=np.int32), np.array([7, 8], dtype=np.int32), 1)
+    assert example.history.tolist() == list(range(1, MAX_HISTORY + 1))
+    assert example.answer == 1
 
 
 def test_every_prefix_once_and_in_shuffled_order(ring: PreparedData) -> None:

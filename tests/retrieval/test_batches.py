@@ -2,19 +2,12 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sequences import sequences_of
 from torch.nn.utils.rnn import pad_packed_sequence
 
-from llamarec_cli.data.splits import Sequences
-from llamarec_cli.retrieval.batches import TrainingWindows, pack_histories
-from llamarec_cli.retrieval.lrurec import last_positions
+from llamarec_cli.retrieval.batches import TrainingWindows, last_positions, pack_histories, pack_slices
 
 CPU = torch.device("cpu")
-
-
-def sequences_of(*sequences: list[int]) -> Sequences:
-    lengths = [len(sequence) for sequence in sequences]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Sequences(np.array(sum(sequences, []), dtype=np.int32), offsets)
 
 
 def test_every_position_is_a_target_exactly_once() -> None:
@@ -59,3 +52,12 @@ def test_windows_cover_every_target_whatever_the_lengths(sequences: list[list[in
     batches = windows.epoch(3, seed=0, epoch=0, device=CPU) if len(windows) else iter(())
     found = sum((batch.targets_P.tolist() for batch in batches), [])
     assert sorted(found) == sorted(sum((sequence[1:] for sequence in sequences), []))
+
+
+def test_packing_is_by_time_and_within_it_by_decreasing_length() -> None:
+    items, lengths = np.array([1, 2, 3, 4, 5, 6], dtype=np.int32), np.array([1, 3, 2])
+    packed, positions = pack_slices(items, np.cumsum(lengths) - lengths, lengths, CPU)
+    assert packed.data.tolist() == [2, 5, 1, 3, 6, 4]
+    assert packed.batch_sizes.tolist() == [3, 2, 1]
+    assert positions.tolist() == [1, 4, 0, 2, 5, 3]
+    assert packed.data[last_positions(packed)].tolist() == [1, 4, 6]

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from llamarec_cli.retrieval.batches import pack_slices
-from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig, diagonal_scan, last_positions
+from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig
 
 CPU = torch.device("cpu")
 
@@ -12,36 +12,6 @@ def packed_of(*sequences: list[int]):  # type: ignore[no-untyped-def]
     lengths = np.array([len(sequence) for sequence in sequences])
     items = np.array(sum(sequences, []), dtype=np.int32)
     return pack_slices(items, np.cumsum(lengths) - lengths, lengths, CPU)
-
-
-def test_the_scan_is_the_recurrence_written_out() -> None:
-    torch.manual_seed(0)
-    u = torch.randn(9, 3, dtype=torch.cdouble)
-    decay = torch.rand(3, dtype=torch.cdouble) * 0.7
-    # Sequences of 4, 2, 2 and 1 steps, time-major.
-    h = diagonal_scan(u, decay, [4, 3, 1, 1])
-    first = [u[0]]
-    for row in (4, 7, 8):
-        first.append(decay * first[-1] + u[row])
-    assert torch.allclose(h[[0, 4, 7, 8]], torch.stack(first))
-    assert torch.allclose(h[5], decay * u[1] + u[5])
-    assert torch.allclose(h[6], decay * u[2] + u[6])
-    assert torch.equal(h[3], u[3])
-
-
-def test_the_scan_has_the_right_gradients() -> None:
-    torch.manual_seed(0)
-    u = torch.randn(9, 3, dtype=torch.cdouble, requires_grad=True)
-    decay = (torch.rand(3, dtype=torch.cdouble) * 0.5).requires_grad_()
-    assert torch.autograd.gradcheck(lambda u, decay: diagonal_scan(u, decay, [4, 3, 1, 1]), (u, decay))
-
-
-def test_packing_is_by_time_and_within_it_by_falling_length() -> None:
-    packed, positions = packed_of([1], [2, 3, 4], [5, 6])
-    assert packed.data.tolist() == [2, 5, 1, 3, 6, 4]
-    assert packed.batch_sizes.tolist() == [3, 2, 1]
-    assert positions.tolist() == [1, 4, 0, 2, 5, 3]
-    assert packed.data[last_positions(packed)].tolist() == [1, 4, 6]
 
 
 def test_a_sequence_has_the_same_states_alone_and_in_a_batch() -> None:

@@ -6,11 +6,9 @@ import torch
 
 from llamarec_cli.data.splits import Sequences
 from llamarec_cli.retrieval.candidates import retrieve
+from llamarec_cli.retrieval.features import Source
 from llamarec_cli.retrieval.item_texts import (
-    Source,
     TfidfVectors,
-    fit_sparse_whitening,
-    fit_whitening,
     random_vectors,
 )
 from llamarec_cli.retrieval.textrec import TextRec, TextRecConfig
@@ -20,11 +18,10 @@ TITLES = ["Halo 3", "Halo 4", "Gran Turismo 5", "Zelda", "Turismo", "Halo 3"]
 
 def trained(features: str, raw: dict[Source, object]) -> TextRec:
     torch.manual_seed(0)
-    widths = tuple(vectors.shape[1] for vectors in raw.values())  # type: ignore[attr-defined]
-    config = TextRecConfig(width=8, hidden=8, dimensions=4, features=features, raw_widths=widths)
+    config = TextRecConfig(width=8, hidden=8, dimensions=4, features=features)
     model = TextRec(len(TITLES), config, raw).eval()
     with torch.no_grad():
-        model.settle()
+        model.refresh()
     return model
 
 
@@ -60,31 +57,3 @@ def test_a_loaded_model_needs_no_features() -> None:
     loaded = TextRec(len(TITLES), model.config)
     loaded.load_state_dict(model.state_dict())
     assert (retrieve(loaded, history(), 3).items_SK == retrieve(model, history(), 3).items_SK).all()
-
-
-def test_features_are_uncorrelated_and_of_variance_1() -> None:
-    raw = torch.randn(500, 6, generator=torch.Generator().manual_seed(0)) @ torch.randn(6, 6) + 3
-    features = fit_whitening(raw, 4)(raw)
-    assert torch.allclose(features.T @ features / 500, torch.eye(4), atol=1e-4)
-    assert torch.allclose(features.mean(0), torch.zeros(4), atol=1e-4)
-
-
-def test_layers_count_alike_however_large_their_numbers_are() -> None:
-    small = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
-    large = torch.randn(200, 3, generator=torch.Generator().manual_seed(1))
-    one = fit_whitening(torch.cat([small, large], dim=1), 6, parts=2)(torch.cat([small, large], dim=1))
-    scaled = torch.cat([small, 1000 * large], dim=1)
-    assert torch.allclose(fit_whitening(scaled, 6, parts=2)(scaled), one, atol=1e-3)
-
-
-@pytest.mark.parametrize("raw", [torch.ones(1, 6), torch.ones(5, 6), torch.zeros(5, 6)])
-def test_a_catalogue_of_one_item_or_of_equal_titles_has_features_of_0(raw: torch.Tensor) -> None:
-    assert fit_whitening(raw, 4)(raw).abs().max() == 0
-
-
-@pytest.mark.parametrize("titles", [["Halo"], ["Halo"] * 4, ["!", "?"], ["Halo", "Zelda"]])
-def test_words_of_small_catalogues_are_whitened_too(titles: list[str]) -> None:
-    words = TfidfVectors(titles)(titles)
-    features = fit_sparse_whitening(words, 4)(torch.from_numpy(words.toarray()).float())
-    assert features.shape == (len(titles), 4)
-    assert torch.isfinite(features).all()

@@ -1,13 +1,17 @@
+"""Export and import of artefacts."""
+
 import tarfile
 from pathlib import Path
 
 import pytest
 import zstandard
 from archives import evil, make, member
+from typer.testing import CliRunner
 
+from llamarec_cli.cli.app import app
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.store.archive import export_archive, import_archive, lineage
-from llamarec_cli.store.manifest import Kind, read_manifest
+from llamarec_cli.store.archive import adopt_all, export_archive, import_archive, lineage
+from llamarec_cli.store.manifest import Kind, Manifest, read_manifest, write_manifest
 from llamarec_cli.store.registry import Artefact, Store
 
 
@@ -21,7 +25,7 @@ def full(store: Store) -> Store:
     return store
 
 
-def test_a_model_moves_with_all_it_was_made_from(full: Store, tmp_path: Path) -> None:
+def test_a_model_is_exported_with_its_ancestors(full: Store, tmp_path: Path) -> None:
     archive = tmp_path / "games.tar.zst"
     export_archive(lineage(full, "games/base"), archive)
     there = Store(tmp_path / "there")
@@ -33,7 +37,7 @@ def test_a_model_moves_with_all_it_was_made_from(full: Store, tmp_path: Path) ->
     assert import_archive(there, archive) == []
 
 
-def test_the_base_model_may_stay_behind(full: Store, tmp_path: Path) -> None:
+def test_base_models_may_be_left_out(full: Store, tmp_path: Path) -> None:
     names = [one.manifest.name for one in lineage(full, "games/base", base_models=False)]
     assert names == ["games", "games/lrurec", "games/base"]
 
@@ -48,15 +52,15 @@ def test_another_artefact_of_the_same_name_is_not_touched(full: Store, tmp_path:
     export_archive(lineage(full, "games/lrurec"), tmp_path / "games.tar.zst")
     there = Store(tmp_path / "there")
     make(there, "games", Kind.DATASET, content=b"precious")
-    with pytest.raises(LlamaRecError, match="holds another games"):
+    with pytest.raises(LlamaRecError, match="holds a different games"):
         import_archive(there, tmp_path / "games.tar.zst")
     assert (there.path_of("games") / "model.safetensors").read_bytes() == b"precious"
     assert "games/lrurec" not in there
 
 
-def test_a_file_that_is_there_is_not_overwritten(full: Store, tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(full: Store, tmp_path: Path) -> None:
     (tmp_path / "games.tar.zst").write_text("precious")
-    with pytest.raises(LlamaRecError, match="there already"):
+    with pytest.raises(LlamaRecError, match="exists already"):
         export_archive(lineage(full, "games"), tmp_path / "games.tar.zst")
     with pytest.raises(LlamaRecError, match=r"does not end in \.tar\.zst"):
         export_archive(lineage(full, "games"), tmp_path / "games.zip")
@@ -77,10 +81,10 @@ def test_a_file_that_is_there_is_not_overwritten(full: Store, tmp_path: Path) ->
     ],
     ids=lambda info: info.name,
 )
-def test_members_that_have_no_place_in_an_archive_are_refused(
+def test_members_other_than_files_in_artefact_folders_are_refused(
     store: Store, tmp_path: Path, wrong: tarfile.TarInfo
 ) -> None:
-    with pytest.raises(LlamaRecError, match="no place in an archive"):
+    with pytest.raises(LlamaRecError, match="not allowed in an archive"):
         import_archive(store, evil(tmp_path / "evil.tar.zst", member("games/ok"), wrong))
     assert store.artefacts() == []
     # Wherever a member might have got out to: beside the staging folder, above the home, or where it named.
@@ -90,7 +94,7 @@ def test_members_that_have_no_place_in_an_archive_are_refused(
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", zstandard.ZstdCompressor().compress(b"no tar")])
-def test_what_is_no_archive_is_a_sentence(store: Store, tmp_path: Path, content: bytes) -> None:
+def test_other_files_are_refused(store: Store, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.tar.zst").write_bytes(content)
     with pytest.raises(LlamaRecError):
         import_archive(store, tmp_path / "x.tar.zst")
@@ -99,7 +103,7 @@ def test_what_is_no_archive_is_a_sentence(store: Store, tmp_path: Path, content:
 
 
 @pytest.mark.parametrize("damage", ["change", "remove", "add", "rename"])
-def test_a_damaged_artefact_is_not_taken_in(full: Store, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_artefact_is_not_imported(full: Store, tmp_path: Path, damage: str) -> None:
     folder = full.path_of("games/lrurec")
     match damage:
         case "change":
@@ -112,6 +116,75 @@ def test_a_damaged_artefact_is_not_taken_in(full: Store, tmp_path: Path, damage:
             folder = folder.rename(folder.with_name("games--other"))
     export_archive([full.open("games"), Artefact(folder, read_manifest(folder))], tmp_path / "games.tar.zst")
     there = Store(tmp_path / "there")
-    with pytest.raises(LlamaRecError, match=r"damaged|says that it is"):
+    with pytest.raises(LlamaRecError, match=r"damaged|has the manifest of"):
         import_archive(there, tmp_path / "games.tar.zst")
     assert there.artefacts() == []
+
+
+def pretend(folder: Path, parents: dict[str, list[str]]) -> Path:
+    """Write artefacts that say what they were made from."""
+    for name, made_from in parents.items():
+        place = folder / name
+        place.mkdir(parents=True)
+        (place / "model.safetensors").write_bytes(name.encode())
+        write_manifest(place, Manifest(name, Kind.RETRIEVER, {}, dict.fromkeys(made_from, "d"), {}, "test"))
+    return folder
+
+
+def test_each_ancestor_is_visited_once(store: Store, tmp_path: Path) -> None:
+    # 2 to the 27 ways lead from the last to the first.
+    layers = {
+        f"{side}{layer}": [f"a{layer - 1}", f"b{layer - 1}"] if layer else [] for layer in range(28) for side in "ab"
+    }
+    assert len(adopt_all(store, pretend(tmp_path / "graph", layers))) == 56
+    assert len(lineage(store, "a27")) == 55
+    assert lineage(store, "a27")[-1].manifest.name == "a27"
+
+
+@pytest.mark.parametrize(
+    ("parents", "sentence"),
+    [
+        ({f"a{number}": [f"a{number - 1}"] if number else [] for number in range(66)}, "more than 64 parents"),
+        ({"a": [f"b{number}" for number in range(65)]}, "more than 64 parents"),
+        ({"a": ["c"], "b": ["a"], "c": ["b"]}, "its own ancestor"),
+        ({"a": ["a"]}, "its own ancestor"),
+    ],
+    ids=["generations", "parents", "a ring", "its own parent"],
+)
+def test_cycles_and_too_many_ancestors_are_refused(
+    store: Store, tmp_path: Path, parents: dict[str, list[str]], sentence: str
+) -> None:
+    with pytest.raises(LlamaRecError, match=sentence):
+        adopt_all(store, pretend(tmp_path / "graph", parents))
+    assert store.artefacts() == []
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        ("/dev/full/x.tar.zst", "There is no folder /dev/full"),
+        ("nowhere/x.tar.zst", "There is no folder"),
+        ("x" * 300 + ".tar.zst", "File name too long"),
+        ("folder.tar.zst", "is a folder"),
+    ],
+)
+def test_an_unwritable_archive_is_refused_before_the_work(
+    store: Store, tmp_path: Path, place: str, sentence: str
+) -> None:
+    make(store, "games", Kind.DATASET)
+    (tmp_path / "folder.tar.zst").mkdir()
+    result = CliRunner().invoke(app, ["store", "export", "games", str(tmp_path / place)])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert sentence in result.stderr
+
+
+def test_a_failed_export_leaves_nothing(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(store, "games", Kind.DATASET)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_archive(lineage(store, "games"), tmp_path / "games.tar.zst", interrupted)
+    assert not list(tmp_path.glob("games.tar.zst*"))

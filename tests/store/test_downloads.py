@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.progress import Progress
 from llamarec_cli.store.downloads import _bytes_in, fetch_url, fetch_wheel
 from llamarec_cli.store.home import claim_home
 from llamarec_cli.store.registry import Store
@@ -70,7 +71,7 @@ def test_a_file_is_fetched_once(address: str, store: Store) -> None:
     assert left(store) == ["data.csv"]
 
 
-def test_what_was_cut_off_goes_on_if_the_file_is_still_the_same(address: str, store: Store) -> None:
+def test_a_partial_download_resumes_if_the_file_is_unchanged(address: str, store: Store) -> None:
     for tag in ('"one"', '"other"'):
         folder = store.downloads / f"set-{tag[1:-1]}"
         folder.mkdir(parents=True)
@@ -82,7 +83,7 @@ def test_what_was_cut_off_goes_on_if_the_file_is_still_the_same(address: str, st
     assert left(store) == ["data.csv"] * 2
 
 
-def test_without_a_promise_that_it_is_the_same_it_starts_over(address: str, store: Store) -> None:
+def test_a_partial_download_without_validator_starts_over(address: str, store: Store) -> None:
     folder = store.downloads / "set-1"
     folder.mkdir(parents=True)
     (folder / "data.csv.part").write_bytes(b"something else")
@@ -90,12 +91,23 @@ def test_without_a_promise_that_it_is_the_same_it_starts_over(address: str, stor
     assert _Handler.ranges == [None]
 
 
-def test_a_missing_file_and_a_dead_server_are_sentences(address: str, store: Store) -> None:
+def test_a_missing_file_and_a_dead_server_are_reported(address: str, store: Store) -> None:
     with pytest.raises(LlamaRecError, match="could not be fetched"):
         fetch_url(store, f"{address}/missing.csv", "set-1")
     with pytest.raises(LlamaRecError, match="could not be fetched"):
         fetch_url(store, "http://127.0.0.1:9/data.csv", "set-1")
     assert left(store) == []
+
+
+def test_progress_is_in_bytes_under_the_title_or_the_name(address: str, store: Store) -> None:
+    reports: list[Progress] = []
+    fetch_url(store, f"{address}/data.csv", "set-1", reports.append, "Games (2014)")
+    fetch_url(store, f"{address}/data.csv", "set-2", reports.append)
+    size = len(CONTENT)
+    assert reports == [
+        Progress("Fetching Games (2014)", size, size, "data.csv", unit="bytes"),
+        Progress("Fetching data.csv", size, size, unit="bytes"),
+    ]
 
 
 WHEEL = "nothing-1.0-py3-none-any.whl"
@@ -117,24 +129,26 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return hashlib.sha256((folder / WHEEL).read_bytes()).hexdigest()
 
 
-def test_a_wheel_comes_through_pip_and_is_checked(index: str, store: Store) -> None:
-    wheel = fetch_wheel(store, "nothing", "1.0", WHEEL, index, 1000)
+def test_a_wheel_is_fetched_by_pip_and_verified(index: str, store: Store) -> None:
+    reports: list[Progress] = []
+    wheel = fetch_wheel(store, "nothing", "1.0", WHEEL, index, 1000, reports.append, "Nothing")
     assert hashlib.sha256(wheel.read_bytes()).hexdigest() == index
     assert left(store) == [WHEEL]
+    assert reports[-1] == Progress("Fetching Nothing", 1000, 1000, WHEEL, unit="bytes")
 
 
 def test_a_corrupt_wheel_is_refused_and_not_kept(index: str, store: Store) -> None:
-    with pytest.raises(LlamaRecError, match="corrupt or not the pinned one"):
+    with pytest.raises(LlamaRecError, match="corrupt or not the pinned file"):
         fetch_wheel(store, "nothing", "1.0", WHEEL, "0" * 64, 1000)
     assert left(store) == []
 
 
-def test_a_wheel_that_the_index_lacks_is_a_sentence(index: str, store: Store) -> None:
+def test_a_wheel_missing_on_the_index_is_reported(index: str, store: Store) -> None:
     with pytest.raises(LlamaRecError, match=r"pip could not fetch absent==2\.0"):
         fetch_wheel(store, "absent", "2.0", "absent-2.0-py3-none-any.whl", index, 1000)
 
 
-def test_folders_that_come_and_go_are_counted_without_complaint(tmp_path: Path) -> None:
+def test_folders_that_vanish_while_counting_are_skipped(tmp_path: Path) -> None:
     stop = threading.Event()
 
     def busy() -> None:

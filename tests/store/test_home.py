@@ -1,18 +1,22 @@
-"""Whose a home is: nothing of anybody else's is written into, swept or pruned."""
+"""The home: foreign folders are refused, and foreign files left alone."""
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from artefact_makers import left_overs, manifest_of
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from llamarec_cli.cli.app import app
 from llamarec_cli.errors import HomeError, LlamaRecError
-from llamarec_cli.store.home import FOLDERS, MARK
+from llamarec_cli.store.home import FOLDERS, MARK, default_home
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Store
 
@@ -63,7 +67,7 @@ COMMANDS = [
     ],
     ids=lambda files: files[0],
 )
-def test_a_folder_of_somebody_else_is_refused_and_left_as_it_is(
+def test_a_folder_that_is_not_a_home_is_refused_and_left_unchanged(
     home: Path, command: tuple[str, ...], files: list[str]
 ) -> None:
     for file in files:
@@ -72,12 +76,12 @@ def test_a_folder_of_somebody_else_is_refused_and_left_as_it_is(
     before = contents(home)
     result = run(*command)
     assert result.exit_code == 1
-    assert "is not empty, and llamarec did not make it" in result.stderr
+    assert "is not empty and is not a llamarec home" in result.stderr
     assert "Set LLAMAREC_HOME to a new or an empty folder" in result.stderr
     assert contents(home) == before
 
 
-def test_an_empty_folder_becomes_a_home_when_something_is_kept(store: Store) -> None:
+def test_an_empty_folder_becomes_a_home_on_first_write(store: Store) -> None:
     store.home.mkdir()
     assert run("store", "list").exit_code == 0
     assert not list(store.home.iterdir())
@@ -96,7 +100,7 @@ def test_the_home_of_an_earlier_version_is_adopted(store: Store, home: Path) -> 
     make(store, "beauty")
 
 
-def test_a_first_command_that_was_interrupted_leaves_a_home(store: Store, home: Path) -> None:
+def test_an_interrupted_first_command_leaves_a_home(store: Store, home: Path) -> None:
     for folder in FOLDERS:
         (home / folder).mkdir(parents=True)
     (home / "locks" / "games.lock").touch()
@@ -104,11 +108,11 @@ def test_a_first_command_that_was_interrupted_leaves_a_home(store: Store, home: 
     assert "games" in store
 
 
-def test_more_than_our_folders_is_no_home_of_an_earlier_version(store: Store, home: Path) -> None:
+def test_a_home_of_an_earlier_version_holds_only_our_folders(store: Store, home: Path) -> None:
     make(store, "games")
     (home / MARK).rmdir()
     (home / "photos").mkdir()
-    with pytest.raises(HomeError, match="did not make it") as raised:
+    with pytest.raises(HomeError, match="is not a llamarec home") as raised:
         store.artefacts()
     # The user may say that it is one.
     assert f"mkdir {home / MARK}" in str(raised.value.hint)
@@ -116,7 +120,7 @@ def test_more_than_our_folders_is_no_home_of_an_earlier_version(store: Store, ho
     assert [one.manifest.name for one in store.artefacts()] == ["games"]
 
 
-def test_sweeping_leaves_what_it_cannot_prove(store: Store, home: Path) -> None:
+def test_clean_up_leaves_foreign_files(store: Store, home: Path) -> None:
     make(store, "games")
     staging = home / "staging"
     theirs = [
@@ -140,52 +144,7 @@ def test_sweeping_leaves_what_it_cannot_prove(store: Store, home: Path) -> None:
     assert all(file.read_text() == "precious" for file in theirs)
 
 
-def test_prune_takes_what_this_program_fetched_and_saved(store: Store, home: Path) -> None:
-    make(store, "games")
-    ours = [
-        home / "downloads" / "beauty-1" / "ratings_Beauty.csv",
-        home / "downloads" / "beauty-2" / "meta_Beauty.json.gz.part",
-        home / "downloads" / "recbole-1.2.1-py3-none-any.whl",
-        home / "work" / "games--lrurec.safetensors",
-        home / "work" / "games--sasrec.safetensors.unreadable",
-    ]
-    theirs = home / "work" / "tensors.safetensors"
-    for file in (*ours, theirs):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("fetched")
-    save_file({"a": np.zeros(1)}, theirs)
-    save_file({"a": np.zeros(1)}, ours[3], metadata={"recipe": "{}", "numbers": "{}"})
-    assert "work/games--lrurec.safetensors" in run("store", "prune", "--dry-run").stderr
-    assert run("store", "prune", "--yes").exit_code == 0
-    assert not [file for file in ours if file.exists()]
-    assert theirs.is_file()
-
-
-def test_a_folder_in_the_place_of_an_artefact_is_not_overwritten(store: Store, home: Path) -> None:
-    make(store, "beauty")
-    (home / "artefacts" / "games").mkdir()
-    (home / "artefacts" / "games" / "notes.txt").write_text("precious")
-    for replace in (False, True):
-        with pytest.raises(LlamaRecError, match="is in the way"):
-            make(store, "games", replace=replace)
-    assert (home / "artefacts" / "games" / "notes.txt").read_text() == "precious"
-
-
-def test_a_file_inside_an_artefact_keeps_it_from_being_removed(store: Store, home: Path) -> None:
-    make(store, "games")
-    notes = store.path_of("games") / "notes.txt"
-    notes.write_text("precious")
-    with pytest.raises(LlamaRecError, match=r"holds notes\.txt, which llamarec did not make"):
-        make(store, "games", replace=True)
-    result = run("store", "remove", "games", "--yes")
-    assert result.exit_code == 1
-    assert "holds notes.txt" in result.stderr
-    assert notes.read_text() == "precious"
-    notes.unlink()
-    assert run("store", "remove", "games", "--yes").exit_code == 0
-
-
-def test_what_a_link_in_the_home_points_to_is_not_removed(store: Store, home: Path, tmp_path: Path) -> None:
+def test_targets_of_links_in_the_home_are_not_removed(store: Store, home: Path, tmp_path: Path) -> None:
     make(store, "games")
     theirs = tmp_path / "theirs"
     theirs.mkdir()
@@ -199,16 +158,48 @@ def test_what_a_link_in_the_home_points_to_is_not_removed(store: Store, home: Pa
     assert (theirs / "notes.txt").read_text() == "precious"
 
 
-def test_a_home_that_was_copied_without_its_empty_folders_is_still_one(store: Store, tmp_path: Path) -> None:
+def test_a_home_copied_without_its_empty_folders_is_still_one(store: Store, tmp_path: Path) -> None:
     make(store, "games")
     shutil.copytree(store.home / "artefacts", tmp_path / "copy" / "artefacts")
     assert "games" in Store(tmp_path / "copy")
 
 
-def test_list_tells_what_came_back(store: Store, home: Path) -> None:
+def test_restored_artefacts_are_reported(store: Store, home: Path) -> None:
     make(store, "games")
     store.path_of("games").rename(home / "staging" / f"{OWNER}-replaced-games")
     (home / "staging" / f"{OWNER}.lock").touch()
     result = run("store", "verify", "--json")
     assert json.loads(result.stdout) == {"checked": ["games"], "damaged": {}}
-    assert "games had been moved aside by a replacement that was interrupted; it is back" in result.stderr
+    assert "games is restored: replacing it had been interrupted" in result.stderr
+
+
+def test_an_unwritable_home_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LlamaRecError, match="cannot be used"):
+        make(Store(tmp_path / "file" / "home"), "games")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_home_without_permission_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "forbidden").mkdir(mode=0o000)
+    for home in (tmp_path / "forbidden" / "home", tmp_path / "forbidden" / "a" / "home"):
+        with pytest.raises(LlamaRecError, match="cannot be used"):
+            make(Store(home), "games")
+
+
+def test_a_full_disk_is_reported_and_leaves_nothing(store: Store) -> None:
+    full = [
+        OSError(errno.ENOSPC, "No space left on device"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ]
+    for error in full:
+        with pytest.raises(LlamaRecError, match="disk is full"), store.stage(manifest_of("games")):
+            raise error
+    assert not left_overs(store)
+
+
+def test_the_home_is_the_variable_or_the_platform_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LLAMAREC_HOME", str(tmp_path))
+    assert default_home() == tmp_path
+    monkeypatch.delenv("LLAMAREC_HOME")
+    assert default_home().name == "llamarec"

@@ -75,7 +75,7 @@ def test_what_is_pushed_can_be_pulled_elsewhere(full: Store, hub: FakeHub, tmp_p
     assert pull(there, "me/games") == []
 
 
-def test_the_model_card_tells_data_base_metrics_command_and_licence(full: Store, hub: FakeHub) -> None:
+def test_the_model_card_has_data_base_metrics_command_and_licence(full: Store, hub: FakeHub) -> None:
     push(full, "games/base", "me/games")
     card = (hub.folder / "me-games-0" / "README.md").read_text()
     for part in (
@@ -96,10 +96,10 @@ def test_a_revision_can_be_pinned(full: Store, hub: FakeHub, tmp_path: Path) -> 
         pull(full, "me/games", "v9")
 
 
-def test_what_is_not_there_or_changed_is_a_sentence(full: Store, hub: FakeHub, tmp_path: Path) -> None:
+def test_missing_and_changed_repositories_are_refused(full: Store, hub: FakeHub, tmp_path: Path) -> None:
     with pytest.raises(LlamaRecError, match="has no me/nothing"):
         pull(full, "me/nothing")
-    with pytest.raises(UsageError, match="no repository"):
+    with pytest.raises(UsageError, match="not the name of a repository"):
         pull(full, "games")
     push(full, "games", "me/games")
     (hub.folder / "me-games-0" / "games" / "model.safetensors").write_bytes(b"changed")

@@ -1,4 +1,4 @@
-"""Killed before any single step on the file system, the store holds the old or the new, and nothing is left over."""
+"""Killed at any step on the file system, the store holds the old or the new, and no leftovers."""
 
 from itertools import count
 from pathlib import Path
@@ -21,7 +21,7 @@ def left_over(home: Path) -> list[str]:
     return [path.name for path in (home / "staging").iterdir()] if (home / "staging").is_dir() else []
 
 
-def test_made_first(tmp_path: Path) -> None:
+def test_creation(tmp_path: Path) -> None:
     for step in count():
         home = tmp_path / str(step)
         killed = killed_at(step, home, lambda home=home: make(Store(home), "games"))
@@ -35,7 +35,7 @@ def test_made_first(tmp_path: Path) -> None:
     assert step > 10
 
 
-def test_replaced(store: Store) -> None:
+def test_replacement(store: Store) -> None:
     for step in count():
         make(store, "games", b"old", replace="games" in store)
         killed = killed_at(step, store.home, lambda: make(store, "games", b"new", replace=True))
@@ -48,7 +48,7 @@ def test_replaced(store: Store) -> None:
     assert (store.open("games").path / MODEL).read_bytes() == b"new"
 
 
-def test_removed(store: Store) -> None:
+def test_removal(store: Store) -> None:
     for step in count():
         if "games" not in store:
             make(store, "games")
@@ -61,7 +61,7 @@ def test_removed(store: Store) -> None:
     assert "games" not in store
 
 
-def test_exported_and_imported(store: Store, tmp_path: Path) -> None:
+def test_export_and_import(store: Store, tmp_path: Path) -> None:
     make(store, "games")
     archive = tmp_path / "games.tar.zst"
     for step in count():
@@ -81,7 +81,7 @@ def test_exported_and_imported(store: Store, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("before", [None, 1.0])
-def test_a_state_is_saved_whole_or_not_at_all(context: Context, before: float | None) -> None:
+def test_saving_a_training_state(context: Context, before: float | None) -> None:
     import torch
 
     def save(value: float) -> None:

@@ -1,40 +1,12 @@
-"""Who makes what: one at a time, and what the dead left is swept."""
+"""Locks on artefact names."""
 
 import threading
 import time
 
-from artefact_makers import ALIVE, DEAD, left_overs, make
-from filelock import FileLock
-
 from llamarec_cli.store.registry import Store
 
 
-def test_what_a_dead_process_left_is_swept(store: Store) -> None:
-    make(store, "first")
-    staging = store.home / "staging"
-    dead, alive = staging / DEAD, staging / ALIVE
-    for folder in (dead, alive):
-        (folder / "deep").mkdir(parents=True)
-        (staging / f"{folder.name}.lock").touch()
-    with FileLock(staging / f"{ALIVE}.lock"):
-        make(store, "games")
-        assert left_overs(store) == [alive]
-    make(store, "other")
-    assert not list(staging.iterdir())
-
-
-def test_a_lock_without_a_folder_is_swept_unless_it_is_held(store: Store) -> None:
-    make(store, "first")
-    dead, alive = (store.home / "staging" / f"{owner}.lock" for owner in (DEAD, ALIVE))
-    dead.touch()
-    with FileLock(alive):
-        store.tidy()
-        assert [path.name for path in (store.home / "staging").iterdir()] == [alive.name]
-    store.tidy()
-    assert not list((store.home / "staging").iterdir())
-
-
-def test_who_makes_the_same_waits_and_says_so(store: Store) -> None:
+def test_a_second_process_waits_and_says_so(store: Store) -> None:
     said: list[str] = []
     other = Store(store.home)
     finished: list[str] = []
@@ -51,11 +23,11 @@ def test_who_makes_the_same_waits_and_says_so(store: Store) -> None:
         finished.append("first")
     thread.join()
     assert finished == ["first", "second"]
-    assert said == ["Another process is making games/lrurec; waiting for it."]
+    assert said == ["Waiting for another process that is creating games/lrurec."]
     assert not list((store.home / "locks").iterdir())
 
 
-def test_locks_of_the_dead_are_swept_and_nothing_else(store: Store) -> None:
+def test_only_locks_of_dead_processes_are_removed(store: Store) -> None:
     with store.making("games/lrurec", lambda _: None):
         locks = store.home / "locks"
         (locks / "games--dead.lock").touch()
@@ -72,7 +44,7 @@ def test_locks_of_the_dead_are_swept_and_nothing_else(store: Store) -> None:
         assert all(file.read_text() == "precious" for file in theirs)
 
 
-def test_many_who_make_the_same_make_it_one_after_the_other(store: Store) -> None:
+def test_only_one_thread_at_a_time_holds_a_lock(store: Store) -> None:
     inside, most = [0], [0]
 
     def one() -> None:

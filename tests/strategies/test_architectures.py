@@ -4,7 +4,6 @@ An architecture is `equal` if what each strategy returns is what transformers al
 it ends in a sentence. Windows are shorter than the prompts, caps lower than the logits, scales far from 1.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,11 @@ import numpy as np
 import pytest
 import torch
 from fakes import byte_tokenizer
-from tiny_models import ARCHITECTURES, tiny_bert, tiny_model, tiny_t5
-from transformers import CodeGenConfig, CodeGenForCausalLM
+from tiny_models import ARCHITECTURES, tiny_model
 
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.language_model.fast_paths import sees_all, takes_short_cuts
-from llamarec_cli.language_model.head import check_head
-from llamarec_cli.language_model.inference import Precision, load_for_ranking
+from llamarec_cli.language_model.inference import load_for_ranking
+from llamarec_cli.names import Precision
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.scorer import CandidateScorer
 from llamarec_cli.strategies.generation import generate
@@ -115,61 +112,6 @@ def test_generation(models: tuple[Any, Any], letters: bool) -> None:
     while len(written) < 8 and 256 not in written:
         written.append(int(log_probabilities(plain, TOKENIZER.encode(prompt) + written)[-1].argmax()))
     assert generate(model, TOKENIZER, prompt, 8) == TOKENIZER.decode(written, skip_special_tokens=True)
-
-
-def biased() -> Any:
-    return CodeGenForCausalLM(
-        CodeGenConfig(vocab_size=258, n_embd=32, n_layer=1, n_head=4, rotary_dim=4, bos_token_id=256, eos_token_id=256)
-    )
-
-
-@pytest.mark.parametrize(
-    ("make", "sentence"), [(tiny_t5, "an encoder"), (tiny_bert, "bias|behind it"), (biased, "a bias")]
-)
-def test_what_cannot_be_read_is_refused(make: Callable[[], Any], sentence: str, tmp_path: Path) -> None:
-    with pytest.raises(LlamaRecError, match=sentence):
-        load_for_ranking(save(make(), tmp_path), torch.device("cpu"))
-
-
-def test_a_model_whose_tokens_see_those_behind_them_is_refused() -> None:
-    model = tiny_bert()
-    model.get_output_embeddings().bias = None
-    with pytest.raises(LlamaRecError, match="what stands behind it"):
-        check_head(model)
-
-
-@pytest.mark.parametrize("where", ["before", "behind"])
-def test_what_lies_around_the_head_and_is_not_known_is_refused(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a new architecture would bring it."""
-    model = tiny_model("llama")
-    check_head(model)
-    if where == "before":
-        model.lm_head.register_forward_pre_hook(lambda _, given: (given[0] / 3,))
-    else:
-        forward = model.forward
-
-        def scaled(*given: Any, **named: Any) -> Any:
-            found = forward(*given, **named)
-            found.logits = found.logits.clamp(-50, 50)
-            return found
-
-        monkeypatch.setattr(model, "forward", scaled)
-    with pytest.raises(LlamaRecError, match=where):
-        check_head(model)
-
-
-def test_a_window_counts_only_where_a_text_is_longer() -> None:
-    config = tiny_model("mistral, window of 24").config
-    assert takes_short_cuts(config)
-    assert (sees_all(config, 24), sees_all(config, 25)) == (True, False)
-    assert sees_all(tiny_model("mistral, window of 24", sliding_window=None).config, 10**6)
-
-
-def test_rotations_that_depend_on_the_whole_length_take_no_short_cut() -> None:
-    plain = tiny_model("llama").config
-    rotation = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
-    dynamic = tiny_model("llama", max_position_embeddings=64, rope_parameters=rotation).config
-    assert (takes_short_cuts(plain), takes_short_cuts(dynamic)) == (True, False)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "opt"])

@@ -4,7 +4,7 @@ import torch
 from fakes import byte_tokenizer, tiny_gpt2, tiny_llama, tiny_qwen2
 
 from llamarec_cli.language_model.forward import transformer_of
-from llamarec_cli.language_model.prefixes import PrefixCache
+from llamarec_cli.language_model.prefix_cache import PrefixCache
 from llamarec_cli.strategies.likelihood import LikelihoodEngine, branch_log_likelihoods
 
 TITLES = ["", "Alien (1979)", "Brazil", "Heat", "The Matrix (1999)", "Up"]
@@ -64,7 +64,7 @@ def test_priors_that_are_missing_are_computed_for_the_candidates() -> None:
 def test_a_prior_does_not_depend_on_who_asked_first() -> None:
     alone, later = engine(), engine()
     for one in (alone, later):
-        one.keep_nothing()
+        one.disable_cache()
     later.rank([1], [3, 4])
     assert np.array_equal(alone.rank([2], [3, 5, 1]), later.rank([2], [3, 5, 1]))
 

@@ -1,6 +1,6 @@
-"""The machine that a benchmark ran on: what it is, and how fast it multiplies matrices.
+"""Description of the machine a benchmark runs on, and tools for measuring time and memory.
 
-Times on different machines only compare beside the rate at which each multiplies matrices.
+Times of different machines compare only relative to the rate at which each multiplies matrices.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import torch
 
 from llamarec_cli.devices import best_device
 
+# Sides of the square matrices that are multiplied.
 _SIDE = 2048
 _SMALL_SIDE = 256
-# At 2 GFLOP/s; the slowest processor with instructions for a type is ten times as fast.
+# Time of the small product at 2 GFLOP/s. The slowest CPU with instructions for a data type is ten times as fast.
 _SLOW_MS = 17.0
 _REPEATS = 9
 _STATUS = Path("/proc/self/status")
@@ -31,10 +32,10 @@ class Machine:
     """Hardware and software of a measurement.
 
     Attributes:
-        device: Name of the processor or the graphics card.
+        device: Name of the CPU or GPU.
         threads: Threads that torch uses on the CPU.
-        torch: Version.
-        float32_gflops: Measured rate of a 2048 x 2048 x 2048 product, in 10^9 multiplications and additions a second.
+        torch: Version of torch.
+        float32_gflops: Measured rate of a 2048 x 2048 x 2048 matrix product, in GFLOP/s.
         bfloat16_gflops: The same in bfloat16.
     """
 
@@ -46,25 +47,43 @@ class Machine:
 
 
 def measure_machine() -> Machine:
-    """Name this machine and measure its matrix products."""
+    """Describe this machine, and measure its matrix products."""
     device = best_device()
     return Machine(
-        torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
         torch.get_num_threads(),
         torch.__version__,
-        _gflops(device, torch.float32),
-        _gflops(device, torch.bfloat16),
+        matrix_gflops(torch.float32),
+        matrix_gflops(torch.bfloat16),
     )
 
 
+def matrix_gflops(dtype: torch.dtype) -> float:
+    """Return the measured rate of a matrix product on the best device, in GFLOP/s."""
+    device = best_device()
+    small = torch.ones(_SMALL_SIDE, _SMALL_SIDE, dtype=dtype, device=device)
+    milliseconds = median_ms(lambda: small @ small, 1, warm_up=1)
+    if milliseconds > _SLOW_MS:
+        # The CPU has no instructions for this data type: the large product would take minutes at the same rate.
+        return round(2 * _SMALL_SIDE**3 / milliseconds / 1e6, 1)
+    large = torch.ones(_SIDE, _SIDE, dtype=dtype, device=device)
+    return round(2 * _SIDE**3 / median_ms(lambda: large @ large, _REPEATS) / 1e6, 1)
+
+
 def times_ms(work: Callable[[], object], repeats: int, warm_up: int = 2) -> list[float]:
-    """Return the times of a piece of work in milliseconds, after some that do not count, with the device waited for."""
+    """Return the time of each repeat of some work in milliseconds, with the device synchronised.
+
+    Args:
+        work: What to measure.
+        repeats: Number of measurements.
+        warm_up: Number of runs before them that do not count.
+    """
     times = []
     for index in range(warm_up + repeats):
-        _wait()
+        _synchronize()
         began = time.perf_counter()
         work()
-        _wait()
+        _synchronize()
         if index >= warm_up:
             times.append(1000 * (time.perf_counter() - began))
     return times
@@ -76,9 +95,9 @@ def median_ms(work: Callable[[], object], repeats: int, warm_up: int = 2) -> flo
 
 
 def peak_memory(work: Callable[[], object]) -> int | None:
-    """Return how far memory rises above where it stands while a piece of work runs, in bytes.
+    """Return how far memory use rises above its present level during some work, in bytes.
 
-    Device memory where there is a GPU, else resident memory of this process; None where the system does not tell.
+    Device memory on a GPU, else resident memory of this process; None if the system does not report it.
     """
     if best_device().type == "cuda":
         before = torch.cuda.memory_allocated()
@@ -95,24 +114,9 @@ def peak_memory(work: Callable[[], object]) -> int | None:
         return None
 
 
-def _wait() -> None:
+def _synchronize() -> None:
     if best_device().type == "cuda":
         torch.cuda.synchronize()
-
-
-def _gflops(device: torch.device, dtype: torch.dtype) -> float:
-    small = torch.ones(_SMALL_SIDE, _SMALL_SIDE, dtype=dtype, device=device)
-    milliseconds = median_ms(lambda: small @ small, 1, warm_up=1)
-    if milliseconds > _SLOW_MS:
-        # A type that this processor has no instructions for: larger products would take minutes and tell the same.
-        return round(2 * _SMALL_SIDE**3 / milliseconds / 1e6, 1)
-    left = torch.ones(_SIDE, _SIDE, dtype=dtype, device=device)
-    return round(2 * _SIDE**3 / median_ms(lambda: left @ left, _REPEATS) / 1e6, 1)
-
-
-def matrix_gflops(dtype: torch.dtype) -> float:
-    """Return the measured rate of a matrix product on the best device, in 10^9 operations a second."""
-    return _gflops(best_device(), dtype)
 
 
 def _status_bytes(key: str) -> int:
@@ -123,7 +127,7 @@ def _status_bytes(key: str) -> int:
     raise OSError(f"no {key} in {_STATUS}")
 
 
-def _processor() -> str:
+def _cpu_name() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -1,16 +1,18 @@
-"""Architectures that can be measured with random weights: what a forward pass takes does not depend on them."""
+"""Models with random weights, whose latency is that of trained models of the same architecture.
+
+Imports no torch before a model is made, since the command line's help lists the architectures.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from llamarec_cli.language_model.catalogue import DEFAULT_BASE
 
-from llamarec_cli.language_model.attention import use_own_attention
-from llamarec_cli.language_model.base_models import DEFAULT_BASE
-from llamarec_cli.language_model.packed_linear import pack_linears
+if TYPE_CHECKING:
+    import torch
 
-# By the arguments of their configuration.
+# Type of model and settings of its configuration, by name.
 ARCHITECTURES: dict[str, tuple[str, dict[str, int]]] = {
     "smollm2-135m": (
         "llama",
@@ -49,22 +51,26 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, int]]] = {
 
 
 def random_model(architecture: str, device: torch.device, dtype: torch.dtype) -> Any:
-    """Return a causal language model of an architecture with random weights, to be measured.
+    """Return a causal language model with random weights.
 
-    Its vocabulary is made at least as large as that of the default base model, whose tokenizer is used with it.
+    Its vocabulary is at least as large as that of the default base model, whose tokenizer goes with it.
 
     Args:
         architecture: A name of `ARCHITECTURES`.
-        device: Where it goes.
-        dtype: What it computes in.
+        device: Device of the weights.
+        dtype: Data type of the weights.
     """
+    import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    kind, arguments = ARCHITECTURES[architecture]
-    vocabulary = max(arguments["vocab_size"], ARCHITECTURES[DEFAULT_BASE][1]["vocab_size"])
-    config = AutoConfig.for_model(kind, **{**arguments, "vocab_size": vocabulary, "max_position_embeddings": 8192})
+    from llamarec_cli.language_model.attention import use_block_attention
+    from llamarec_cli.language_model.packed_linear import pack_linears
+
+    model_type, settings = ARCHITECTURES[architecture]
+    vocabulary = max(settings["vocab_size"], ARCHITECTURES[DEFAULT_BASE][1]["vocab_size"])
+    config = AutoConfig.for_model(model_type, **{**settings, "vocab_size": vocabulary, "max_position_embeddings": 8192})
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
-    use_own_attention(model)
+    use_block_attention(model)
     pack_linears(model.eval().requires_grad_(False))
     return model

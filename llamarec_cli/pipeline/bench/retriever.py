@@ -1,6 +1,6 @@
-"""`bench retriever`: time and memory of training and evaluating a retriever on the real batches of a data set.
+"""`bench retriever`: time and memory of training and evaluating a retriever on the batches of a data set.
 
-The weights are random; neither time nor memory depends on them.
+Weights, and the title vectors of a retriever that reads titles, are random: neither time nor memory depends on them.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 from itertools import chain, count
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,38 +16,40 @@ import torch
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.data.splits import Split, held_out, training_sequences
 from llamarec_cli.devices import best_device
-from llamarec_cli.errors import LlamaRecError, UsageError
+from llamarec_cli.errors import LlamaRecError, UsageError, command
 from llamarec_cli.pipeline.bench.machine import Machine, measure_machine, median_ms, peak_memory
 from llamarec_cli.pipeline.prepare import need_dataset
 from llamarec_cli.progress import Progress
 from llamarec_cli.retrieval.batches import TrainingWindows
 from llamarec_cli.retrieval.candidates import rank_targets, retrieve
-from llamarec_cli.retrieval.models import retriever_row
+from llamarec_cli.retrieval.features import Features
+from llamarec_cli.retrieval.item_texts import RawVectors
 from llamarec_cli.retrieval.presets import architecture_preset, training_preset
-from llamarec_cli.retrieval.training import Trainer
+from llamarec_cli.retrieval.registry import RetrieverRow, retriever_row
+from llamarec_cli.retrieval.trainer import Recipe, Trainer
 
 _WARM_UP = 5
-# Of two layers of the default base model.
-_TITLE_WIDTH = 1152
+# Width of a layer of the default base model; a title vector joins several layers.
+_LAYER_WIDTH = 576
 _PASSES = 3
 
 
 @dataclass(frozen=True)
 class RetrieverBench:
-    """What was measured; medians.
+    """Result of a measurement; times are medians.
 
     Attributes:
         dataset: Name of the data set.
         model: Name of the retriever.
-        machine: Where.
+        machine: The machine it was measured on.
         step_ms: One training step, in milliseconds.
         positions: Mean number of real positions in a step.
-        steps: Steps that were timed.
-        users: Users that were evaluated.
-        rank_ms: Milliseconds for the rank of one user's true item among the whole catalogue.
-        retrieve_ms: Milliseconds for the 20 best items of one user.
-        evaluation_bytes: How far memory rose above the loaded model and data while all users were evaluated; None where
-            the system does not tell.
+        steps: Number of timed steps.
+        users: Number of evaluated users.
+        rank_ms: Milliseconds per user to rank the true item among the whole catalogue.
+        retrieve_ms: Milliseconds per user to retrieve the 20 best items.
+        evaluation_bytes: Peak memory of the evaluation of all users, above that of model and data; None if the system
+            does not report it.
     """
 
     dataset: str
@@ -62,7 +65,7 @@ class RetrieverBench:
 
     @property
     def users_per_second(self) -> float:
-        """Users ranked a second."""
+        """Users ranked per second."""
         return 1000 / self.rank_ms
 
 
@@ -70,32 +73,31 @@ def bench_retriever(context: Context, dataset: str, *, model: str, steps: int) -
     """Measure a neural retriever.
 
     Args:
-        context: Surroundings.
+        context: Store and reporting callbacks.
         dataset: Name of the data set; prepared first if it is missing.
-        model: A name of `RETRIEVERS`; a neural one.
+        model: Name of a neural retriever.
         steps: Training steps to time, after five to warm up.
 
     Raises:
-        LlamaRecError: The data set cannot be had, or nobody in it can be trained on.
-        UsageError: The retriever is not trained in steps.
+        LlamaRecError: The data set cannot be had, or is too small to train on.
+        UsageError: The retriever is not trained by gradient descent.
     """
     row = retriever_row(model)
     if not row.is_neural:
-        raise UsageError(f"{model} is not trained in steps.", "llamarec bench retriever --model lrurec")
+        raise UsageError(f"{model} is not trained by gradient descent.", command("bench retriever", model="lrurec"))
     data, _ = need_dataset(context, dataset)
     device = best_device()
     context.report(Progress("measure the machine"))
     machine = measure_machine()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
-        trainer = Trainer(
-            row, data.item_count, architecture_preset(dataset, row), training_preset(dataset, row), device
-        )
+        recipe = Recipe(row, architecture_preset(dataset, row), training_preset(dataset, row))
+        trainer = Trainer(recipe, data.item_count, device, _random_title_vectors(row, recipe.model, data.item_count))
         cases = held_out(data, Split.TEST)
         windows = TrainingWindows.cut(training_sequences(data), trainer.model.config.max_length)
         if not len(windows) or not len(cases):
-            raise LlamaRecError(f"{dataset} holds too little to train on.", "Use a data set with longer sequences.")
-        # Memory first: what later work frees, the process keeps, and it would hide what evaluation takes.
+            raise LlamaRecError(f"{dataset} is too small to train on.", "Use a data set with longer sequences.")
+        # Memory first: memory that later work frees stays with the process and would hide that of the evaluation.
         evaluation_bytes = peak_memory(lambda: rank_targets(trainer.model, cases))
         context.report(Progress("time the evaluation"))
         rank_ms = median_ms(lambda: rank_targets(trainer.model, cases), _PASSES, warm_up=0)
@@ -122,3 +124,11 @@ def bench_retriever(context: Context, dataset: str, *, model: str, steps: int) -
         round(retrieve_ms / len(cases), 4),
         evaluation_bytes,
     )
+
+
+def _random_title_vectors(row: RetrieverRow, config: Any, item_count: int) -> RawVectors | None:
+    """Return vectors of the shape that a language model's have, for a retriever that reads titles."""
+    if not row.reads_titles:
+        return None
+    width = len(config.depths) * _LAYER_WIDTH
+    return {source: torch.randn(item_count, width) for source in Features(config.features).sources}

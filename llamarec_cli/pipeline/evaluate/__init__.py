@@ -1,1 +1,1 @@
-"""`llamarec evaluate`."""
+"""Evaluation of trained models on the test split."""

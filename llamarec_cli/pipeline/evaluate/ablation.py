@@ -1,7 +1,7 @@
-"""What each group of a ranker's signals is worth on test users: the retriever, with cheap signals, with the model.
+"""Ablation of a ranker: test ranks under each group of its signals, and what the language model contributes.
 
-A language model's pass for each user whose item is in the pool takes long, so ranks are kept in an artefact of their
-own, and an interrupted computation goes on.
+A forward pass for each user whose item is in the pool takes long on a CPU. Ranks are therefore cached as an artefact of
+their own, and an interrupted computation resumes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from llamarec_cli.artefacts.context import Context
@@ -21,30 +20,28 @@ from llamarec_cli.artefacts.retrievers import SplitResult
 from llamarec_cli.artefacts.training_state import TrainingStates
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out
-from llamarec_cli.evaluation.metrics import all_metrics, ndcg_at, ndcg_per_user, ranks_of_answers
+from llamarec_cli.evaluation.metrics import Ranks, all_metrics, ndcg_at, ndcg_per_user, ranks_of_answers
 from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
 from llamarec_cli.pipeline.both_stages import load_both_stages
-from llamarec_cli.ranking.fusion import EVERYTHING, PLAIN, RETRIEVER, SIGNALS, FusionGroups, Places
+from llamarec_cli.ranking.fusion import EVERYTHING, PLAIN, RETRIEVER, SIGNALS, THRESHOLD_ERRORS, FusionGroups, Places
 from llamarec_cli.ranking.signals import Array
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
 
 _RANKS_FILE = "ranks.safetensors"
 
-Ranks = npt.NDArray[np.int32]
-
 
 @dataclass(frozen=True)
 class AblationRow:
-    """One group of signals, ranked by its own fit.
+    """Results of one group of signals, ranked by its own fit.
 
     Attributes:
-        group: Its name.
-        validation: NDCG@10 of validation users, cross-validated.
-        validation_gain: The gain of that over the retriever's own order.
-        validation_error: Standard error of the gain.
-        test: NDCG@10 of test users.
-        gain: The gain of that over the retriever's own order, with its interval.
+        group: Name of the group.
+        validation: NDCG@10 over validation users, cross-validated.
+        validation_gain: Gain of `validation` over the retriever's order.
+        validation_error: Standard error of `validation_gain`.
+        test: NDCG@10 over test users.
+        gain: Gain of `test` over the retriever's order, with its interval.
     """
 
     group: str
@@ -54,18 +51,23 @@ class AblationRow:
     test: float
     gain: Difference
 
+    @property
+    def threshold(self) -> float:
+        """What `validation_gain` must exceed for the group to rank."""
+        return THRESHOLD_ERRORS * self.validation_error
+
 
 @dataclass(frozen=True)
 class Ablation:
-    """What the language model adds to a retriever, and what is to be had without it; users whose item was retrieved.
+    """Groups of signals compared over test users whose item is in the pool.
 
     Attributes:
-        rows: One a group, the retriever first.
+        rows: One for each group, the retriever first.
         chosen: Group that ranks.
-        contribution: What the language model adds to all other signals together, in the first stage and in the second,
-            on test users; None where it has no part, or where there is no other signal.
-        second_stage: What it adds by reading candidates to all other signals, those of the first stage included;
-            None where it reads none.
+        contribution: Gain of all signals over those that need no language model, in either stage; None if no signal
+            needs a language model, or all of them do.
+        second_stage: Gain of all signals over those available without the language model reading candidates; None if
+            it reads none.
     """
 
     rows: list[AblationRow]
@@ -75,7 +77,15 @@ class Ablation:
 
 
 def ablate(groups: FusionGroups, ranks: Mapping[str, Ranks]) -> Ablation | None:
-    """Compare the groups of signals over users whose item is in the pool; None if there is no such user."""
+    """Compare groups of signals.
+
+    Args:
+        groups: Fits of a ranker.
+        ranks: Test ranks by group, of users whose item is in the pool.
+
+    Returns:
+        The ablation; None if there is no such user.
+    """
     if not len(ranks[RETRIEVER]):
         return None
     gains = {name: ndcg_per_user(of_group, 10) for name, of_group in ranks.items()}
@@ -98,22 +108,22 @@ def ablate(groups: FusionGroups, ranks: Mapping[str, Ranks]) -> Ablation | None:
 
 
 def ranks_by_group(context: Context, ranker: Artefact, data: PreparedData) -> dict[str, Ranks]:
-    """Return the ranks under each group of a ranker's signals, computing them where they are not kept yet."""
+    """Return the test ranks under each group of a ranker's signals, from the cache if it holds them."""
     name = f"{ranker.manifest.name}.test"
     parents = {ranker.manifest.name: ranker.manifest.digest}
-    # The digest is that of the tensors; configuration, fusion and what it was made from decide about ranks as well.
-    told = [ranker.manifest.config, ranker.manifest.metrics["fusion"], ranker.manifest.parents]
-    made = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    # The manifest's digest covers the tensors; ranks depend on configuration, fusion and parents as well.
+    inputs = [ranker.manifest.config, ranker.manifest.metrics["fusion"], ranker.manifest.parents]
+    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
     if name in context.store:
-        kept = context.store.open(name, Kind.EVALUATION)
-        if kept.manifest.parents == parents and kept.manifest.config.get("ranker") == made:
-            return load_file(kept.path / _RANKS_FILE)
-    states = TrainingStates(context, name, {"parents": parents, "ranker": made})
+        cached = context.store.open(name, Kind.EVALUATION)
+        if cached.manifest.parents == parents and cached.manifest.config.get("ranker") == digest:
+            return load_file(cached.path / _RANKS_FILE)
+    states = TrainingStates(context, name, {"parents": parents, "ranker": digest})
     ranks = _compute_ranks(context, ranker, data, states)
     manifest = Manifest(
         name=name,
         kind=Kind.EVALUATION,
-        config={"dataset": ranker.manifest.config["dataset"], "split": str(Split.TEST), "ranker": made},
+        config={"dataset": ranker.manifest.config["dataset"], "split": str(Split.TEST), "ranker": digest},
         parents=parents,
         metrics={group: all_metrics(of_group) for group, of_group in ranks.items()},
         command=context.command,
@@ -125,7 +135,7 @@ def ranks_by_group(context: Context, ranker: Artefact, data: PreparedData) -> di
 
 
 def _compute_ranks(context: Context, ranker: Artefact, data: PreparedData, states: TrainingStates) -> dict[str, Ranks]:
-    """Order the pool of every user whose item is in it; the others keep the retriever's rank."""
+    """Order the pool of each user whose item is in it; all other users keep the retriever's rank."""
     _, retriever, trained = load_both_stages(context, ranker.manifest.config["dataset"], ranker.manifest.name)
     cases = held_out(data, Split.TEST)
     result = retriever.retrieved(data, Split.TEST, ranker.manifest.config["pool"])
@@ -133,7 +143,7 @@ def _compute_ranks(context: Context, ranker: Artefact, data: PreparedData, state
     answers = np.array([example.answer for example in examples], dtype=np.int64)
     candidates = result.candidates.of_users(result.retrieved)
     signals = trained.source.compute(examples, candidates)
-    # All groups that have a language model read the same candidates: they are read once.
+    # All groups that use the language model read the same candidates, so these are read once.
     read = candidate_reader(context, trained.source, examples, stage="rank test users", states=states)
     scores: list[Array] = []
 

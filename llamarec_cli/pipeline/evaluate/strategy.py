@@ -1,6 +1,6 @@
-"""`evaluate --strategy`: a ranker's language model, read in one way and alone, on a sample of test users.
+"""Evaluation of a strategy: a ranker's language model alone, read in one way, on a sample of test users.
 
-Generation takes half a minute a user on a CPU, so that only samples are within reach.
+Generating takes half a minute for each user on a CPU, hence a sample.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ import numpy as np
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.rankers import ranker_name, retrieved_examples
 from llamarec_cli.data.splits import Split, held_out
-from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.errors import LlamaRecError, command
 from llamarec_cli.evaluation.metrics import all_metrics, gains_per_user, ranks_of_answers
 from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
-from llamarec_cli.language_model.inference import Precision
+from llamarec_cli.names import Precision
 from llamarec_cli.pipeline.both_stages import load_both_stages
 from llamarec_cli.ranking.scorer import score_examples
 
 
 @dataclass(frozen=True)
 class StrategyEvaluation:
-    """One way to read the language model, beside the retriever's own order.
+    """A strategy compared with the retriever's order.
 
     Attributes:
         ranker: Name of the ranker.
         strategy: How its language model was read.
-        sample: Users that were ranked, all with their item among the candidates.
-        metrics: Means over the sample, by model: the retriever's name and the strategy's.
-        difference: NDCG@10 of the strategy less the retriever's, with its bootstrap interval.
-        precision: What it computed in; None for what the device is best at.
-        seconds_per_user: On average.
-        unparsed: What was generated and named no candidate, lines or letters; None if nothing is generated.
+        sample: Number of users; the item of each is among the candidates.
+        metrics: Mean metrics over the sample, by name of the retriever and of the strategy.
+        difference: NDCG@10 of the strategy minus the retriever's, with its bootstrap interval.
+        precision: Precision that was asked for; None for the default.
+        seconds_per_user: Mean time of ranking one user.
+        unparsed: Generated lines or letters that name no candidate; None if the strategy does not generate.
     """
 
     ranker: str
@@ -56,16 +56,16 @@ def evaluate_strategy(
     seed: int = 42,
     precision: Precision | None = None,
 ) -> StrategyEvaluation:
-    """Rank a sample of the test users whose item was retrieved by the language model alone.
+    """Rank a sample of the test users whose item was retrieved, by the language model alone.
 
     Args:
         context: Surroundings.
         dataset: Name of the data set.
         strategy: How the language model is read.
         ranker: Name of the ranker; `DATASET/smollm2-135m` by default.
-        sample: How many users are drawn; all if there are fewer.
-        seed: Of the draw.
-        precision: What the language model computes in.
+        sample: Number of users to draw; all of them if there are fewer.
+        seed: Seed of the draw.
+        precision: Precision of the language model; by default the one `load_ranker` chooses.
 
     Raises:
         LlamaRecError: There is no such ranker, or no test user's item was retrieved.
@@ -77,11 +77,11 @@ def evaluate_strategy(
     if not len(result.retrieved):
         raise LlamaRecError(
             f"{trained.retriever} retrieves no test user's item, so there is nothing to rank.",
-            f"llamarec train retriever --dataset {dataset} --replace",
+            command("train retriever", dataset=dataset, replace=True),
         )
-    everyone = retrieved_examples(held_out(data, Split.TEST), result)
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(everyone))[:sample])
-    examples = [everyone[user] for user in drawn]
+    retrieved = retrieved_examples(held_out(data, Split.TEST), result)
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(retrieved))[:sample])
+    examples = [retrieved[user] for user in drawn]
     scorer = trained.load_strategy(strategy)
     began = time.monotonic()
     scores_SK = score_examples(scorer, examples, k, f"rank by {strategy}", context.report)

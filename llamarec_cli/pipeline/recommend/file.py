@@ -1,15 +1,15 @@
-"""`recommend --input`: recommendations for a file of users, one record each, in order, resumable.
+"""Recommendations for a file of users: one record each, in order, resumable.
 
-Records are read a few at a time, ranked, and appended to `OUTPUT.partial`, one JSON line each; memory does not grow
-with the file. When all are done, that becomes the output, in the form its name asks for. A run that was killed left
-whole lines, and at most one torn one, which is dropped: `resume` goes on behind the last whole line.
+Records are ranked in chunks and appended to `OUTPUT.partial`, one JSON line each, so memory does not grow with the
+file. When all are written, that file is converted to the format of the output. A killed run leaves complete lines and
+at most one torn line; `resume` drops the torn line and continues after the last complete one.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -18,77 +18,71 @@ import polars as pl
 
 from llamarec_cli import strict_json
 from llamarec_cli.artefacts.context import Context
-from llamarec_cli.data.histories import HistoryEntry, parse_history
 from llamarec_cli.data.user_files import STANDARD, Entry, check_source, count_entries, read_entries
-from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError
+from llamarec_cli.engines.engine import Engine
+from llamarec_cli.engines.registry import DEFAULT_ENGINE, engine_row
+from llamarec_cli.errors import LlamaRecError, UsageError
 from llamarec_cli.failures import file_failures
 from llamarec_cli.outputs import PARTIAL, need_output
-from llamarec_cli.pipeline.recommend.finished import check_recipe, remember_recipe
+from llamarec_cli.pipeline.recommend.finished import OVERWRITE_HINT, check_recipe, remember_recipe
 from llamarec_cli.pipeline.recommend.formats import finish, lines_of
-from llamarec_cli.pipeline.recommend.recommender import Recommender
-from llamarec_cli.pipeline.recommend.unfinished import Summary, begin, go_on, held, holds_records
+from llamarec_cli.pipeline.recommend.recommender import warn_of_unnamed
+from llamarec_cli.pipeline.recommend.unfinished import Summary, begin, continue_partial, held, holds_records
+from llamarec_cli.pipeline.recommend.worker import ChunkResult, RecommendSpec, RecommendWorker
 from llamarec_cli.progress import Progress
 from llamarec_cli.store.manifest import sha256_of
 
-_FORMS = (".jsonl", ".csv", ".parquet")
-_REMEDY = "give another --output"
+_FORMATS = (".jsonl", ".csv", ".parquet")
+_REMEDY = "give another `output`"
+
+_Chunk = list[Entry]
 
 
 def recommend_file(
     context: Context,
-    load: Callable[[], Recommender],
+    spec: RecommendSpec,
     source: Path,
     output: Path,
     *,
-    top: int | None = None,
+    engine: str = DEFAULT_ENGINE,
     resume: bool = False,
     replace: bool = False,
 ) -> Summary:
     """Recommend for every record of a file.
 
     Args:
-        context: Surroundings.
-        load: Loads both stages; called when the files are seen to be usable, since it takes seconds.
-        source: `.jsonl` with a history a line (a list, or an object with `history` and perhaps `user`), or `.csv` or
-            `.parquet` with a column `history` (in CSV as JSON) and perhaps `user`; `-` reads JSON lines from stdin.
+        context: Store and reporting callbacks.
+        spec: Opens both stages; used once the files are known to be usable, since it takes seconds.
+        source: `.jsonl` with a history a line (a list, or an object with `history` and optionally `user`), or `.csv` or
+            `.parquet` with a column `history` (in CSV as JSON) and optionally `user`; `-` reads JSON lines from stdin.
         output: `.jsonl`, `.csv` or `.parquet`; `-` writes JSON lines to stdout.
-        top: Length of the lists.
-        resume: Whether to go on behind what an interrupted run wrote; where the output is complete, nothing is done.
-        replace: Whether an output that is there may be overwritten.
+        engine: Name of the engine that runs the workers.
+        resume: Whether to continue an interrupted run; a complete output is left as it is.
+        replace: Whether to overwrite an existing output.
 
     Raises:
-        LlamaRecError: The source cannot be read, or the output is there already.
-        UsageError: An ending tells no form, or `top` is out of range.
+        LlamaRecError: The source cannot be read, or the output exists.
+        UsageError: A file name ends in no known format, or an option is out of range.
     """
-    for path in (source, output):
-        if path != STANDARD and path.suffix not in _FORMS:
-            raise UsageError(f"{path} must end in {', '.join(_FORMS)}.", "Or give - for JSON lines on stdin or stdout.")
-    check_source(source)
-    if resume and source == STANDARD:
-        raise UsageError("--resume needs an input in a file, to be read again.", "Give --input FILE.")
+    row = engine_row(engine)
+    _check_files(source, output, resume=resume)
     if output == STANDARD:
-        if resume:
-            raise UsageError("--resume needs an output in a file.", "Give --output FILE.")
-        recommender = _loaded(load, top)
-        return _run(context, recommender, source, sys.stdout, top, Summary(0, 0))
+        worker = _warm_worker(context, spec)
+        return _write_records(context, worker, row.open(spec, worker), source, sys.stdout, Summary(0, 0))
     partial = output.with_name(output.name + PARTIAL)
-    need_output(output, _REMEDY, PARTIAL + max(_FORMS, key=len))
-    for written in (output, partial):
-        if source != STANDARD and written.exists() and source.samefile(written):
-            raise UsageError(f"{output} is the input as well.", "Give another --output.")
     if resume and output.exists() and not partial.exists():
-        summary = _complete(output, source)
-        check_recipe(context, output, _recipe(load(), source, top))
-        context.say(f"{output} is complete, a record for each of the input; --replace makes it anew.")
+        summary = _count_complete(output, source)
+        check_recipe(context, output, _recipe(spec.open_with(context), source))
+        context.say(f"{output} is complete, with a record for each of the input; `replace` would make it again.")
         return summary
     _check_output(output, partial, resume=resume, replace=replace)
-    recommender = _loaded(load, top)
-    with file_failures(partial, "Make room or give another --output, then --resume."):
-        recipe = _recipe(recommender, source, top)
+    worker = _warm_worker(context, spec)
+    with file_failures(partial, "Free some space or give another `output`, then `resume`."):
+        recipe = _recipe(worker, source)
         with held(partial, output) as kept:
-            done = go_on(kept, partial, recipe, source) if resume else begin(kept, recipe)
+            done = continue_partial(kept, partial, recipe, source) if resume else begin(kept, recipe)
             with partial.open("a", encoding="utf-8") as stream:
-                summary = _run(context, recommender, source, stream, top, done)
+                summary = _write_records(context, worker, row.open(spec, worker), source, stream, done)
                 stream.flush()
                 os.fsync(stream.fileno())
             remember_recipe(context, output, recipe)
@@ -96,100 +90,99 @@ def recommend_file(
     return summary
 
 
-def _recipe(recommender: Recommender, source: Path, top: int | None) -> dict[str, Any]:
+def _recipe(worker: RecommendWorker, source: Path) -> dict[str, Any]:
     """Return all that decides about the lists of a file."""
-    return {"input": None if source == STANDARD else sha256_of(source), **recommender.recipe(top)}
+    return {"input": None if source == STANDARD else sha256_of(source), **worker.recipe()}
 
 
-def _loaded(load: Callable[[], Recommender], top: int | None) -> Recommender:
-    recommender = load()
-    recommender.length(top)
-    recommender.load_for_file()
-    return recommender
+def _warm_worker(context: Context, spec: RecommendSpec) -> RecommendWorker:
+    worker = spec.open_with(context)
+    worker.warm_up()
+    return worker
+
+
+def _check_files(source: Path, output: Path, *, resume: bool) -> None:
+    """Refuse, before anything is loaded, a source that cannot be read and an output that cannot be written."""
+    for path in (source, output):
+        if path != STANDARD and path.suffix not in _FORMATS:
+            raise UsageError(
+                f"{path} must end in {', '.join(_FORMATS)}.", "Or give - for JSON lines on stdin or stdout."
+            )
+    check_source(source)
+    if resume and source == STANDARD:
+        raise UsageError("`resume` needs an input in a file, to read it again.", "Give `input` a file.")
+    if output == STANDARD:
+        if resume:
+            raise UsageError("`resume` needs an output in a file.", "Give `output` a file.")
+        return
+    need_output(output, _REMEDY, PARTIAL + max(_FORMATS, key=len))
+    for written in (output, output.with_name(output.name + PARTIAL)):
+        if source != STANDARD and written.exists() and source.samefile(written):
+            raise UsageError(f"{output} is the input as well.", f"{_REMEDY.capitalize()}.")
 
 
 def _check_output(output: Path, partial: Path, *, resume: bool, replace: bool) -> None:
-    """Refuse an output that would destroy something.
+    """Refuse to destroy an earlier output.
 
-    Where both files are there, a run was killed between its last two steps, and resuming it repeats them.
+    If both files exist, a run was killed between its last two steps, and resuming it repeats these.
     """
     if output.exists() and not replace and not (resume and partial.exists()):
-        raise LlamaRecError(f"{output} is there already.", "Give another --output, or --replace to overwrite it.")
+        raise LlamaRecError(f"{output} exists.", OVERWRITE_HINT)
     if partial.exists() and not partial.is_file():
-        raise LlamaRecError(f"{partial}, where records go until all are there, is no file.", f"{_REMEDY.capitalize()}.")
+        raise LlamaRecError(f"{partial}, the file for unfinished records, is not a file.", f"{_REMEDY.capitalize()}.")
     if holds_records(partial) and not resume and not replace:
         raise LlamaRecError(
-            f"{partial} was left by an interrupted run.", "Add --resume to go on with it, or --replace to start anew."
+            f"{partial} was left by an interrupted run.", "Add `resume` to continue it, or `replace` to start over."
         )
 
 
-def _complete(output: Path, source: Path) -> Summary:
-    """Count the records of a complete output, and those with an error, after checking that they are the input's.
+def _count_complete(output: Path, source: Path) -> Summary:
+    """Count the records of a complete output, after checking that its line numbers are those of the input.
 
     Raises:
-        LlamaRecError: It holds something else.
+        LlamaRecError: They are not, or the output cannot be read.
     """
     try:
         lines, errors = lines_of(output)
     except (ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
         lines, errors = [], 0
     if lines != [entry.line for entry in read_entries(source)]:
-        raise LlamaRecError(
-            f"{output} is there already and does not fit the input.",
-            "Give another --output, or --replace to overwrite it.",
-        )
+        raise LlamaRecError(f"{output} exists, and does not fit the input.", OVERWRITE_HINT)
     return Summary(len(lines), errors)
 
 
-def _run(
-    context: Context, recommender: Recommender, source: Path, stream: IO[str], top: int | None, done: Summary
+def _write_records(
+    context: Context,
+    worker: RecommendWorker,
+    engine: Engine[_Chunk, ChunkResult],
+    source: Path,
+    stream: IO[str],
+    done: Summary,
 ) -> Summary:
-    users, errors = done.users, done.errors
+    users, errors, unnamed = done.users, done.errors, 0
     total = count_entries(source)
-    # Whoever writes to a pipe may wait for the answer to one record before writing the next.
-    at_once = 1 if source == STANDARD else recommender.users_at_once
-    entries = read_entries(source)
-    read = 0
-    while some := list(islice(entries, at_once)):
-        read += len(some)
-        if read <= users:
-            continue
-        # Users who were ranked together before an interruption are so again, since last bits depend on company.
-        for record in _records(recommender, some, top)[len(some) - (read - users) :]:
+    # A program that writes to a pipe may wait for the answer to one record before it writes the next.
+    size = 1 if source == STANDARD else worker.chunk_size()
+    # Rounding depends on which users are ranked together, so an interrupted chunk is ranked again as a whole.
+    written = users % size
+    for result in engine.map(_chunks(read_entries(source), size, users)):
+        unnamed += result.unnamed
+        for record in result.records[written:]:
             errors += "error" in record
             users += 1
-            # Line by line, so that a kill loses at most the line it falls into.
+            # Flushed line by line, so that a kill loses at most one line.
             stream.write(strict_json.dumps(record) + "\n")
             stream.flush()
             context.report(Progress("recommend", users, total, f"{errors} errors" if errors else ""))
-    recommender.say_what_is_unnamed()
+        written = 0
+    warn_of_unnamed(unnamed, context.warn)
     return Summary(users, errors)
 
 
-def _records(recommender: Recommender, entries: Sequence[Entry], top: int | None) -> list[dict[str, Any]]:
-    """Return what is written of some users, who are ranked together."""
-    parsed = [_parsed(entry) for entry in entries]
-    found = iter(recommender.recommend_many([one for one in parsed if not isinstance(one, HistoryError)], top))
-    records: list[dict[str, Any]] = []
-    for entry, history in zip(entries, parsed, strict=True):
-        record: dict[str, Any] = {"line": entry.line}
-        if entry.user is not None:
-            record["user"] = entry.user
-        result = history if isinstance(history, HistoryError) else next(found)
-        if isinstance(result, HistoryError):
-            record["error"] = result.sentence
-        else:
-            record |= {"dataset": result.dataset, "items": result.as_json(), "unknown": result.unknown}
-            if result.ambiguous:
-                record["ambiguous"] = [one.as_json() for one in result.ambiguous]
-        records.append(record)
-    return records
-
-
-def _parsed(entry: Entry) -> list[HistoryEntry] | HistoryError:
-    if entry.fault:
-        return HistoryError(f"line {entry.line} {entry.fault}.")
-    try:
-        return parse_history(entry.history, f"line {entry.line}")
-    except HistoryError as error:
-        return error
+def _chunks(entries: Iterator[Entry], size: int, done: int) -> Iterator[_Chunk]:
+    """Yield chunks of records, without the chunks of which all records are done."""
+    read = 0
+    while chunk := list(islice(entries, size)):
+        read += len(chunk)
+        if read > done:
+            yield chunk

@@ -1,4 +1,4 @@
-"""What a finished file of lists was made with: kept in the home, so that `resume` does not take another's for it."""
+"""Recipes of finished outputs, kept in the home, so that `resume` does not mistake another run's output for its own."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.small_files import read_note
+
+OVERWRITE_HINT = "Give another `output`, or `replace` to overwrite it."
 
 
 def remember_recipe(context: Context, output: Path, recipe: dict[str, Any]) -> None:
-    """Write down what an output is made with, before it takes its place."""
-    kept = _place(context, output)
+    """Save the recipe of an output, before the output is moved into its place."""
+    kept = _recipe_path(context, output)
     with context.store.scratch() as folder:
         written = folder / kept.name
         written.write_text(json.dumps(recipe, sort_keys=True), encoding="utf-8")
@@ -25,24 +28,28 @@ def check_recipe(context: Context, output: Path, recipe: dict[str, Any]) -> None
     """Raise unless a finished output was made with this recipe.
 
     Raises:
-        LlamaRecError: It was made of another input or in another way, or nothing tells how.
+        LlamaRecError: It was made from another input or with other options, or its recipe is unknown.
     """
-    try:
-        made = json.loads(_place(context, output).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        made = None
-    asked = json.loads(json.dumps(recipe))
+    made = read_note(_recipe_path(context, output))
+    if made is None:
+        raise LlamaRecError(f"{output} exists, and nothing tells what it was made with.", OVERWRITE_HINT)
+    if difference := recipe_difference(made, recipe):
+        raise LlamaRecError(f"{output} exists, made with {difference}.", OVERWRITE_HINT)
+
+
+def recipe_difference(made: dict[str, Any], asked: dict[str, Any]) -> str | None:
+    """Return in words how a saved recipe differs from the one asked for; None if they agree.
+
+    Args:
+        made: The recipe as read from JSON.
+        asked: The recipe of this run.
+    """
+    asked = json.loads(json.dumps(asked))
     if made == asked:
-        return
-    if not isinstance(made, dict):
-        told = "and nothing tells what it was made with"
-    elif made.get("input") != asked.get("input"):
-        told = "made of another input"
-    else:
-        told = "made with another ranker or other options"
-    raise LlamaRecError(f"{output} is there already, {told}.", "Give another --output, or --replace to overwrite it.")
+        return None
+    return "another input" if made.get("input") != asked.get("input") else "another ranker or other options"
 
 
-def _place(context: Context, output: Path) -> Path:
+def _recipe_path(context: Context, output: Path) -> Path:
     digest = hashlib.sha256(str(output.resolve()).encode(errors="surrogateescape")).hexdigest()
     return context.store.home / "lists" / f"{digest}.json"

@@ -1,4 +1,4 @@
-"""Files of lists, as `recommend --output` writes them: JSON lines, CSV, Parquet."""
+"""Formats of an output file: JSON lines, CSV, Parquet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llamarec_cli.pipeline.recommend.unfinished import records_in
 
 
 def lines_of(output: Path) -> tuple[list[int], int]:
-    """Return which line of the input each record of an output is about, and how many hold an error."""
+    """Return the input line of each record of an output, and the number of records with an error."""
     if output.suffix == ".jsonl":
         with output.open("rb") as stream:
             records = [(record["line"], "error" in record) for record in map(json.loads, stream)]
@@ -28,9 +28,10 @@ def lines_of(output: Path) -> tuple[list[int], int]:
 
 
 def finish(partial: Path, output: Path) -> None:
-    """Turn the records into the form that the output's name asks for.
+    """Convert the records to the format of the output.
 
-    The output takes its place when it is whole, and the records go last: whatever is interrupted can be repeated.
+    The output is moved into its place when it is complete, and the records are removed last, so that every step can be
+    repeated after an interruption.
     """
     ready = partial.with_name(partial.name + output.suffix)
     if output.suffix == ".jsonl":
@@ -58,7 +59,7 @@ def _write_csv(records: Iterable[bytes], path: Path) -> None:
 
 
 def _flat(record: dict[str, Any]) -> dict[str, str | None]:
-    """Return a record with lists and objects as JSON text."""
+    """Return the cells of a record; lists and objects are JSON."""
     return {
         name: None
         if name not in record

@@ -1,4 +1,4 @@
-"""What `recommend` returns: ranked lists, and what they were made from."""
+"""Results of `recommend`: ranked lists, and their JSON."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from llamarec_cli.retrieval.scoring import Retriever
 
 @dataclass(frozen=True)
 class Recommendation:
-    """One line of the list.
+    """One item of a ranked list.
 
     Attributes:
         item_id: Raw id of the item.
         title: Its title.
-        probability: Over the K candidates; those of all K sum to 1.
+        probability: Over all ranked candidates, whose probabilities sum to 1.
     """
 
     item_id: str
@@ -29,13 +29,13 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class Ambiguity:
-    """An entry of a history that several items fit.
+    """An entry of a history that matches several items.
 
     Attributes:
         given: The entry.
-        taken: Raw id and title of the item that it was taken for.
-        also: Raw ids and titles of the others.
-        by_id: Whether it was taken for a raw id.
+        taken: Raw id and title of the item that is used.
+        also: Raw ids and titles of the other items.
+        by_id: Whether the entry is used as a raw id.
     """
 
     given: str
@@ -44,7 +44,7 @@ class Ambiguity:
     by_id: bool
 
     def sentence(self) -> str:
-        """Return what it was taken for, and how to say that another one is meant."""
+        """Return which item is used, and how to select another one."""
         others = ", ".join(f"{title} (id {item_id})" for item_id, title in self.also[:3])
         more = ", ..." if len(self.also) > 3 else ""
         ways = [{"id": self.also[0][0]}, *([{"title": self.given}] if self.by_id else [])]
@@ -54,20 +54,20 @@ class Ambiguity:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON would hold it."""
+        """Return all fields as JSON."""
         items = [{"id": item_id, "title": title} for item_id, title in (self.taken, *self.also)]
         return {"given": self.given, "taken": items[0], "also": items[1:]}
 
 
 def ambiguities(matches: Iterable[Match], item_ids: Sequence[str], titles: Sequence[str]) -> list[Ambiguity]:
-    """Return the entries of a history that several items fit, each once.
+    """Return the entries of a history that match several items, each once.
 
     Args:
-        matches: What was found for each entry.
+        matches: One for each entry.
         item_ids: Raw id of each item.
         titles: Title of each item.
     """
-    told = {
+    found = {
         match.given: Ambiguity(
             match.given,
             (item_ids[match.item], titles[match.item]),
@@ -77,23 +77,23 @@ def ambiguities(matches: Iterable[Match], item_ids: Sequence[str], titles: Seque
         for match in matches
         if match.item is not None and match.others
     }
-    return list(told.values())
+    return list(found.values())
 
 
 @dataclass(frozen=True)
 class Recommendations:
-    """A ranked list, and what it was made from.
+    """A ranked list for one history.
 
     Attributes:
         dataset: Name of the data set.
         ranker: Name of the ranker's checkpoint.
-        ranked_by: The signals that were weighed, or the one strategy that ranked alone.
-        history: Titles that were found, oldest first.
-        matches: What each entry of the history was taken for.
+        ranked_by: Signals of the fusion, or the strategy that ranked alone.
+        history: Titles of the known entries, oldest first.
+        matches: One for each entry of the history.
         items: Best first.
-        history_ids: Raw ids of what was found, beside the titles.
-        ambiguous: Entries that several items fit.
-        titles_repeat: Whether a title of the list is another item's as well, so that only ids tell them apart.
+        history_ids: Raw ids of the known entries, oldest first.
+        ambiguous: Entries that match several items.
+        titles_repeat: Whether an item of the list shares its title with another item of the catalogue.
     """
 
     dataset: str
@@ -108,22 +108,40 @@ class Recommendations:
 
     @property
     def unknown(self) -> list[str]:
-        """Entries of the history that are not known."""
+        """Entries of the history that match no item."""
         return [match.given for match in self.matches if match.item is None]
 
-    def as_json(self) -> list[dict[str, Any]]:
-        """Return the ranked list as JSON would hold it."""
-        return [
-            {"rank": rank, "id": item.item_id, "title": item.title, "probability": item.probability}
-            for rank, item in enumerate(self.items, start=1)
-        ]
+    def as_json(self) -> dict[str, Any]:
+        """Return the whole record as JSON."""
+        return {
+            "dataset": self.dataset,
+            "ranker": self.ranker,
+            "ranked_by": self.ranked_by,
+            "items": [
+                {"rank": rank, "id": item.item_id, "title": item.title, "probability": item.probability}
+                for rank, item in enumerate(self.items, start=1)
+            ],
+            "history": self.history,
+            "history_ids": self.history_ids,
+            "unknown": self.unknown,
+            "ambiguous": [one.as_json() for one in self.ambiguous],
+        }
+
+    def as_file_json(self) -> dict[str, Any]:
+        """Return the fields of `as_json` that a file of many users repeats for each; `ambiguous` only if not empty."""
+        whole = self.as_json()
+        return {name: whole[name] for name in _FILE_FIELDS if name != "ambiguous" or whole[name]}
+
+
+# The ranker is the same for all users, and the history is in the input.
+_FILE_FIELDS = ("dataset", "items", "unknown", "ambiguous")
 
 
 def ranking_sentence(ranked_by: Sequence[str], first_stage: Retriever, base: str) -> str:
-    """Say in words what a list is ordered by.
+    """Describe in words what a list is ordered by.
 
     Args:
-        ranked_by: Signals that are weighed, or the one strategy that ranks alone.
+        ranked_by: Signals of the fusion, or the strategy that ranks alone.
         first_stage: The retriever.
         base: Name of the language model.
     """
@@ -136,7 +154,7 @@ def ranking_sentence(ranked_by: Sequence[str], first_stage: Retriever, base: str
         **{part: f"a model of titles as {base} read them ({part})" for part in first_stage.reading_parts},
     }
     if first_stage.parts and list(ranked_by) == [Signal.RETRIEVER]:
-        # An ensemble's own order: of its retrievers, and of counts.
+        # The ensemble's own order blends its retrievers and item counts.
         ranked_by = [*first_stage.parts, Signal.TOGETHER, Signal.FOLLOWING]
     phrases = [words.get(signal, f"{base}, which reads history and candidates ({signal})") for signal in ranked_by]
     *others, last = phrases

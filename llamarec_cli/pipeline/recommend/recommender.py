@@ -2,54 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from llamarec_cli.artefacts.context import Context
-from llamarec_cli.artefacts.rankers import of_places, ranker_name
+from llamarec_cli.artefacts.rankers import ranker_name
 from llamarec_cli.data.histories import History
-from llamarec_cli.data.splits import Sequences
-from llamarec_cli.data.title_index import Match, TitleIndex
-from llamarec_cli.errors import HistoryError, LlamaRecError, UsageError, shown
-from llamarec_cli.language_model.inference import Precision
+from llamarec_cli.errors import HistoryError, UsageError, shown
+from llamarec_cli.names import parse_precision
 from llamarec_cli.pipeline.both_stages import load_both_stages
-from llamarec_cli.pipeline.recommend.recommendations import (
-    Recommendation,
-    Recommendations,
-    ambiguities,
-    ranking_sentence,
-)
+from llamarec_cli.pipeline.recommend.matching import HistoryMatcher, Items, MatchedHistory
+from llamarec_cli.pipeline.recommend.options import RecommendOptions, list_length
+from llamarec_cli.pipeline.recommend.recommendations import Recommendation, Recommendations, ranking_sentence
+from llamarec_cli.pipeline.recommend.scoring import TwoStageScorer
 from llamarec_cli.pipeline.starter import STARTER_DATASET
-from llamarec_cli.ranking.examples import MAX_HISTORY, RankingExample
-from llamarec_cli.ranking.fusion import Places, before_the_rest
-from llamarec_cli.ranking.scorer import CandidateScorer, score_examples
-from llamarec_cli.ranking.signals import CHEAP, Array
-from llamarec_cli.retrieval.candidates import Candidates, retrieve
-from llamarec_cli.strategies.prompt import MAX_CANDIDATES
-
-DEFAULT_TOP = 10
-# Users that are ranked together, where that is faster.
-_USERS_AT_ONCE = 64
+from llamarec_cli.ranking.signals import Array
 
 
 class Recommender:
     """Both stages, loaded once, for any number of histories.
 
     Args:
-        context: Surroundings.
+        context: Store and reporting callbacks.
         dataset: Name of the data set; the starter's by default.
         ranker: Name of the ranker; `DATASET/smollm2-135m` by default.
-        k: Candidates that are ranked; as many as the ranker was made for by default.
-        fusion: Whether the fitted final score decides; else the language model alone.
-        strategy: How the language model is read, alone, if not in the way that the ranker was made for.
-        precision: What the language model computes in; by default what the device is best at.
+        options: Options of the lists.
+
+    Attributes:
+        scorer: Retrieves and scores candidates; its language model is loaded at the first use.
+        matcher: Looks up histories.
 
     Raises:
         LlamaRecError: There is no such ranker.
-        UsageError: `k` is out of range.
+        UsageError: An option does not fit the ranker.
     """
 
     def __init__(
@@ -57,116 +44,65 @@ class Recommender:
         context: Context,
         dataset: str | None = None,
         ranker: str | None = None,
-        *,
-        k: int | None = None,
-        fusion: bool = True,
-        strategy: str | None = None,
-        precision: Precision | None = None,
+        options: RecommendOptions | None = None,
     ) -> None:
-        if k is not None and not 1 <= k <= MAX_CANDIDATES:
-            raise UsageError(f"--k must be between 1 and {MAX_CANDIDATES}, not {k}.", "llamarec recommend --help")
+        options = options or RecommendOptions()
         self._context = context
-        self.dataset = dataset or STARTER_DATASET
-        self.data, self.retriever, self.ranker = load_both_stages(
-            context, self.dataset, ranker or ranker_name(self.dataset), precision
+        self._dataset = dataset or STARTER_DATASET
+        self._top = options.top
+        self._data, retriever, trained = load_both_stages(
+            context, self._dataset, ranker or ranker_name(self._dataset), parse_precision(options.precision)
         )
-        groups, config = self.ranker.groups, self.ranker.artefact.manifest.config
-        own = groups.model
-        other = None if strategy is None or strategy == own else strategy
-        if other is None and own is None and not fusion:
-            other = "likelihood"
-        self._group = own if own is not None and (strategy == own or not fusion) else groups.chosen
-        self._read_by = {"strategy": other, "precision": precision and str(precision)}
-        # Instead of the fused score, if the language model is read in a way that no score was fitted for.
-        self._instead = None if other is None else self.ranker.load_strategy(other)
-        self._reads = self._instead is not None or groups.reads(self._group)
-        self.k: int = k or config["k" if self._reads else "pool"]
-        # A language model reads the best of a whole pool.
-        self._pool = max(self.k, config["pool"]) if self._reads else self.k
-        coefficients = groups.fitted[self._group].fusion.coefficients
-        self._ranked_by = [str(other)] if other is not None else list(coefficients)
-        if self._reads:
-            self._wanted: set[str] = set(CHEAP)
-        else:
-            self._wanted = set(coefficients) & set(CHEAP)
-            if precision is not None:
-                raise UsageError(
-                    f"{self.ranker.artefact.manifest.name} ranks without asking its language model, so --precision "
-                    "would change nothing.",
-                    "Leave it out, or add --no-fusion.",
-                )
-        context.say(ranking_sentence(self._ranked_by, self.retriever.model, config["base"]))
-        self.index = TitleIndex(self.data.titles, self.data.item_ids, self.data.popularity().tolist())
+        manifest = trained.artefact.manifest
+        self._ranker = manifest.name
+        self.scorer = TwoStageScorer(retriever, trained, options)
+        self.length()  # refuses `top` before any work
+        context.say(ranking_sentence(self.scorer.ranked_by, retriever.model, manifest.config["base"]))
+        self.matcher = HistoryMatcher(self._dataset, self._data)
 
-    def recipe(self, top: int | None) -> dict[str, Any]:
-        """Return all that decides about a list beside the history, as JSON would hold it."""
-        artefact = self.ranker.artefact
-        return {
-            "ranker": artefact.manifest.name,
-            "digest": artefact.manifest.digest,
-            "retriever": self.retriever.artefact.manifest.digest,
-            "k": self.k,
-            "top": self.length(top),
-            "group": self._group,
-            **self._read_by,
-        }
+    def recipe(self) -> dict[str, Any]:
+        """Return all that decides about a list beside the history, as JSON."""
+        return {**self.scorer.recipe(), "top": self.length()}
 
-    def say_what_is_unnamed(self) -> None:
-        """Warn of the candidates that a language model left out of the lists it generated."""
-        if self._instead is not None and self._instead.unnamed:
-            self._context.warn(
-                f"{self._instead.unnamed:,} candidates were not in what the language model generated; they stand "
-                "behind the others, in the retriever's order."
-            )
+    def length(self, top: int | None = None) -> int:
+        """Return the length of a list.
 
-    def load_for_file(self) -> None:
-        """Load the language model now, if it counts, and let no user's list depend on the users before.
+        Args:
+            top: The length asked for; that of the options by default.
 
         Raises:
-            LlamaRecError: It cannot be had.
+            UsageError: It is more than the number of candidates, or less than 1.
         """
-        if reader := self._reader():
-            reader.keep_nothing()
-
-    def length(self, top: int | None) -> int:
-        """Return how long a list is if `top` is asked for: 10 by default, or `k` where that is less.
-
-        Raises:
-            UsageError: It is out of range.
-        """
-        if top is None:
-            return min(DEFAULT_TOP, self.k)
-        if not 1 <= top <= self.k:
-            raise UsageError(
-                f"--top must be between 1 and the number of candidates, {self.k}, not {top}.",
-                "llamarec recommend --help",
-            )
-        return top
+        return list_length(self._top if top is None else top, self.scorer.k)
 
     def recommend(self, history: History, top: int | None = None) -> Recommendations:
-        """Recommend for one history.
+        """Recommend for one history, and warn of entries that are unknown or ambiguous.
 
         Args:
             history: Titles or raw ids, oldest first.
-            top: Length of the list; 10 by default, or `k` where that is less.
+            top: Length of the list; that of the options by default.
 
         Raises:
             LlamaRecError: No entry of the history is known, or it holds every item.
             UsageError: `top` is out of range.
         """
-        (found,) = self.recommend_many([history], top)
+        length, unnamed = self.length(top), self.scorer.unnamed
+        matched = self.matcher.match(history)
+        self.matcher.warn_of_entries(matched, self._context.warn)
+        (found,) = self._recommend_together([matched], length)
         if isinstance(found, HistoryError):
             raise found
+        warn_of_unnamed(self.scorer.unnamed - unnamed, self._context.warn)
         return found
 
     def recommend_many(
-        self, histories: Sequence[History], top: int | None = None
+        self, histories: Sequence[MatchedHistory], top: int | None = None
     ) -> list[Recommendations | HistoryError]:
-        """Recommend for several histories, together where that takes less time; see `recommend`.
+        """Recommend for several histories, ranked together where that is faster.
 
         Args:
-            histories: Titles or raw ids, oldest first.
-            top: Length of the lists; 10 by default, or `k` where that is less.
+            histories: Histories that `matcher` has looked up.
+            top: Length of the lists; that of the options by default.
 
         Returns:
             For each history a list, or why there is none.
@@ -175,47 +111,12 @@ class Recommender:
             UsageError: `top` is out of range.
         """
         length = self.length(top)
-        # One alone may be refused, before a language model is loaded to say how many it would take.
-        at_once = self.users_at_once if len(histories) > 1 else 1
+        # A single history may be refused, which needs no language model.
+        at_once = self.scorer.users_at_once if len(histories) > 1 else 1
         found: list[Recommendations | HistoryError] = []
         for begin in range(0, len(histories), at_once):
             found += self._recommend_together(histories[begin : begin + at_once], length)
         return found
-
-    def _recommend_together(self, histories: Sequence[History], length: int) -> list[Recommendations | HistoryError]:
-        matched = [self._matches(history) for history in histories]
-        known = [_items_of(matches) for matches in matched]
-        asked = [items for items in known if len(items)]
-        ranked: Iterator[tuple[npt.NDArray[np.int32], Array]] = iter(())
-        if asked:
-            candidates = self._retrieve(asked, self._pool)
-            ranked = zip(candidates.items_SK, self._score(asked, candidates), strict=True)
-        return [
-            self._best(matches, items, *next(ranked), length) if len(items) else self._none_known(matches)
-            for matches, items in zip(matched, known, strict=True)
-        ]
-
-    @property
-    def users_at_once(self) -> int:
-        """How many users are ranked together: several, unless a language model reads one after another."""
-        reader = self._reader()
-        return _USERS_AT_ONCE if reader is None or reader.ranks_together else 1
-
-    def _reader(self) -> CandidateScorer | None:
-        """Return the language model as it is read here, loading it if it is not yet; None if it does not count."""
-        return self.ranker.source.scorer if self._reads and self._instead is None else self._instead
-
-    def known(self, history: History) -> npt.NDArray[np.int32]:
-        """Return the items of a history that are known.
-
-        Raises:
-            HistoryError: None is.
-        """
-        matches = self._matches(history)
-        items = _items_of(matches)
-        if not len(items):
-            raise self._none_known(matches)
-        return items
 
     def retrieve(self, history: History, k: int) -> list[Recommendation]:
         """Return the first stage's candidates, best first; probabilities are over these alone.
@@ -229,12 +130,12 @@ class Recommender:
             UsageError: `k` is out of range.
         """
         if k < 1:
-            raise UsageError(f"k must be at least 1, not {k}.", "Leave it out for 20.")
-        items = self.known(history)
-        candidates = self._retrieve([items], k)
+            raise UsageError(f"`k` must be at least 1, not {shown(k)}.", "Leave it out for 20.")
+        items = self.matcher.known_items(self.matcher.match(history))
+        candidates = self.scorer.retrieve([items], k)
         pool = candidates.items_SK[0][candidates.items_SK[0] > 0]
         if not len(pool):
-            raise self._nothing_left()
+            raise self.matcher.all_known()
         return self._listed(pool, candidates.log_probabilities()[0][: len(pool)])
 
     def rank(self, history: History, candidates: History) -> list[Recommendation]:
@@ -245,96 +146,57 @@ class Recommender:
             candidates: Titles or raw ids.
 
         Raises:
-            LlamaRecError: No entry of the history, or one of the candidates, is not known; or there are no candidates.
+            LlamaRecError: No entry of the history, or one of the candidates, is unknown; or there are no candidates.
         """
-        if not candidates:
-            raise LlamaRecError("There are no candidates to rank.", "Give at least one title or item id.")
-        items = self.known(history)
-        found = self._matches(candidates)
-        if unknown := [match.given for match in found if match.item is None]:
-            raise LlamaRecError(f"{self.dataset} does not know the candidate {shown(unknown[0])}.", "Leave it out.")
-        pool = np.array([match.item for match in found], dtype=np.int32)
-        scores = self.ranker.source.scorer.rank(items[-MAX_HISTORY:].tolist(), pool.tolist())
+        pool = self.matcher.candidate_items(candidates)
+        scores = self.scorer.score_alone(self.matcher.known_items(self.matcher.match(history)), pool)
         order = np.argsort(-scores, kind="stable")
         return self._listed(pool[order], scores[order])
 
-    def _matches(self, history: History) -> list[Match]:
-        return [self.index.find(entry) for entry in history]
-
-    def _retrieve(self, histories: Sequence[npt.NDArray[np.int32]], k: int) -> Candidates:
-        offsets = np.cumsum([0, *map(len, histories)])
-        return retrieve(self.retriever.model, Sequences(np.concatenate(histories), offsets), k)
-
-    def _score(self, histories: Sequence[npt.NDArray[np.int32]], candidates: Candidates) -> Array:
-        """Return the final log-probability of each item of the pools, S x P; minus infinity where none exists."""
-        exists_SP = candidates.items_SK > 0
-        scores_SP = np.full(exists_SP.shape, -np.inf)
-        rows = np.flatnonzero(exists_SP.any(axis=1))
-        examples = [
-            RankingExample(histories[row][-MAX_HISTORY:], candidates.items_SK[row][exists_SP[row]], 0)
-            for row in rows.tolist()
+    def _recommend_together(
+        self, histories: Sequence[MatchedHistory], length: int
+    ) -> list[Recommendations | HistoryError]:
+        known = [matched.items for matched in histories if len(matched.items)]
+        ranked: Iterator[tuple[Items, Array]] = iter(())
+        if known:
+            candidates = self.scorer.retrieve(known)
+            ranked = zip(candidates.items_SK, self.scorer.score(known, candidates), strict=True)
+        return [
+            self._best(matched, *next(ranked), length) if len(matched.items) else self.matcher.none_known(matched)
+            for matched in histories
         ]
-        signals = self.ranker.source.compute(examples, candidates.of_users(rows), self._wanted)
-        groups, exists = self.ranker.groups, exists_SP[rows]
-
-        def read(places_SK: Places) -> Array:
-            scorer = self._reader()
-            assert scorer is not None
-            some = [of_places(example, places_K) for example, places_K in zip(examples, places_SK, strict=True)]
-            return score_examples(scorer, some, places_SK.shape[1], "rank")
-
-        if self._instead is None:
-            scores_SP[rows] = groups.log_probabilities(self._group, signals, exists, read)
-        else:
-            first_SP, places_SK = groups.candidates(signals, exists, self.k)
-            scores_SP[rows] = before_the_rest(first_SP, places_SK, read(places_SK))
-        return scores_SP
 
     def _best(
-        self,
-        matches: list[Match],
-        items: npt.NDArray[np.int32],
-        pool_K: npt.NDArray[np.int32],
-        scores_K: Array,
-        length: int,
+        self, matched: MatchedHistory, pool_K: Items, scores_K: Array, length: int
     ) -> Recommendations | HistoryError:
         if not pool_K.any():
-            return self._nothing_left()
-        # Candidates come in the retriever's order, which a stable sort keeps among equals.
+            return self.matcher.all_known()
+        # Candidates are in the retriever's order, which a stable sort keeps among equals.
         order = np.argsort(-scores_K, kind="stable")[: min(length, np.count_nonzero(pool_K))]
+        titles, item_ids = self._data.titles, self._data.item_ids
         return Recommendations(
-            dataset=self.dataset,
-            ranker=self.ranker.artefact.manifest.name,
-            ranked_by=self._ranked_by,
-            history=[self.data.titles[item] for item in items],
-            matches=matches,
+            dataset=self._dataset,
+            ranker=self._ranker,
+            ranked_by=self.scorer.ranked_by,
+            history=[titles[item] for item in matched.items],
+            matches=matched.matches,
             items=self._listed(pool_K[order], scores_K[order]),
-            history_ids=[self.data.item_ids[item] for item in items],
-            ambiguous=ambiguities(matches, self.data.item_ids, self.data.titles),
-            titles_repeat=any(self.index.is_shared(int(item)) for item in pool_K[order]),
+            history_ids=[item_ids[item] for item in matched.items],
+            ambiguous=matched.ambiguous,
+            titles_repeat=any(self.matcher.index.is_shared(int(item)) for item in pool_K[order]),
         )
 
-    def _none_known(self, matches: Sequence[Match]) -> HistoryError:
-        near = self.index.nearest(matches[0].given) if matches and not matches[0].by_id else ()
-        ids = ", ".join(self.data.item_ids[1:4])
-        return HistoryError(
-            f"{self.dataset} knows none of the {len(matches)} titles in this history.",
-            f"The nearest to {shown(matches[0].given)} is {near[0]!r}."
-            if near
-            else f"Is it a history of another data set? Item ids of this one are such as {ids}.",
-        )
-
-    def _nothing_left(self) -> HistoryError:
-        return HistoryError(
-            f"The history holds every item of {self.dataset}, so nothing is left to recommend.", "Shorten it."
-        )
-
-    def _listed(self, items: npt.NDArray[np.int32], log_probabilities: npt.NDArray[np.float64]) -> list[Recommendation]:
+    def _listed(self, items: Items, log_probabilities: Array) -> list[Recommendation]:
         return [
-            Recommendation(self.data.item_ids[item], self.data.titles[item], float(np.exp(log_probability)))
+            Recommendation(self._data.item_ids[item], self._data.titles[item], float(np.exp(log_probability)))
             for item, log_probability in zip(items, log_probabilities, strict=True)
         ]
 
 
-def _items_of(matches: Sequence[Match]) -> npt.NDArray[np.int32]:
-    return np.array([match.item for match in matches if match.item is not None], dtype=np.int32)
+def warn_of_unnamed(count: int, warn: Callable[[str], None]) -> None:
+    """Warn of candidates that are missing from generated text."""
+    if count:
+        warn(
+            f"{count:,} candidates are missing from what the language model generated; they follow the others, in the "
+            "retriever's order."
+        )

@@ -1,8 +1,7 @@
-"""`OUTPUT.partial`: the lists of a file of users as far as they were made, and how they are made.
+"""`OUTPUT.partial`: the records written so far for a file of users.
 
-Its first line tells what they are made with and of which input, and stands in the file before any record does: there
-is no moment at which the one is there without the other, and no further file to be left over. It is its own lock, too.
-A run that was killed left whole lines, and at most one torn one.
+Its first line, the header, is the recipe of the lists and is written before any record, so that there are never records
+without a recipe. The file is also its own lock. A killed run leaves complete lines and at most one torn line.
 """
 
 from __future__ import annotations
@@ -19,17 +18,20 @@ from filelock import lock_descriptor
 
 from llamarec_cli.data.user_files import Entry, read_entries
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.pipeline.recommend.finished import recipe_difference
 
 _HEADER = "begun_with"
+_BEGINNING = f'{{"{_HEADER}": '.encode()
+_LONGEST_HEADER = 1_000_000
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of a file.
+    """Counts of written records.
 
     Attributes:
-        users: Records written, of this run and, with `resume`, of the earlier ones.
-        errors: How many of them hold an error instead of a list.
+        users: Records written by this run and, with `resume`, by earlier ones.
+        errors: Records with an error instead of a list.
     """
 
     users: int
@@ -37,26 +39,30 @@ class Summary:
 
 
 def holds_records(partial: Path) -> bool:
-    """Tell whether an earlier run left anything that would be lost."""
+    """Return whether a file holds something that would be lost: whole records, or what this program did not write."""
     if not partial.is_file():
         return False
     with partial.open("rb") as stream:
-        return any(line.endswith(b"\n") and _header_in(line) is None for _, line in zip(range(2), stream, strict=False))
+        first = stream.readline(_LONGEST_HEADER)
+        if _header_in(first) is not None:
+            return stream.readline().endswith(b"\n")
+        is_torn_header = not stream.read(1) and (first.startswith(_BEGINNING) or _BEGINNING.startswith(first))
+        return first.endswith(b"\n") or not is_torn_header
 
 
 @contextmanager
 def held(partial: Path, output: Path) -> Iterator[IO[bytes]]:
-    """Yield the open file, made if it is not there; while it is held no other process writes the output.
+    """Yield the file, opened or created, and locked so that no other process writes the same output.
+
+    If the block raises, a file without records is removed.
 
     Raises:
-        LlamaRecError: Another process holds it.
+        LlamaRecError: Another process has locked it.
     """
     with partial.open("a+b") as stream:
-        # Whoever held it before may have finished, and removed it, since it was opened.
-        if not lock_descriptor(stream.fileno(), blocking=False) or not _is_still(stream, partial):
-            raise LlamaRecError(
-                f"Another process is writing {output}.", "Wait for it, or give another --output."
-            ) from None
+        # The process that held the lock may have finished and removed the file after it was opened here.
+        if not lock_descriptor(stream.fileno(), blocking=False) or not _is_same_file(stream, partial):
+            raise LlamaRecError(f"Another process is writing {output}.", "Wait for it, or give another `output`.")
         try:
             yield stream
         except BaseException:
@@ -66,20 +72,20 @@ def held(partial: Path, output: Path) -> Iterator[IO[bytes]]:
 
 
 def begin(stream: IO[bytes], recipe: dict[str, Any]) -> Summary:
-    """Empty the file, and write what the lists are made with."""
+    """Truncate the file, and write the header."""
     stream.truncate(0)
     stream.write(json.dumps({_HEADER: recipe}, sort_keys=True).encode() + b"\n")
     stream.flush()
     return Summary(0, 0)
 
 
-def go_on(stream: IO[bytes], partial: Path, recipe: dict[str, Any], source: Path) -> Summary:
-    """Cut a torn line off the end, and count what is whole; begin where there is nothing.
+def continue_partial(stream: IO[bytes], partial: Path, recipe: dict[str, Any], source: Path) -> Summary:
+    """Remove a torn last line, and count the complete records; begin anew if there is none.
 
-    A file without a first line of its own is of an earlier version, and is checked by its records alone.
+    A file without a header was written by an earlier version; only its line numbers are checked.
 
     Raises:
-        LlamaRecError: What is there was made of another input, or in another way: one file, one way.
+        LlamaRecError: The records were made from another input or with another recipe.
     """
     if not holds_records(partial):
         return begin(stream, recipe)
@@ -92,16 +98,19 @@ def go_on(stream: IO[bytes], partial: Path, recipe: dict[str, Any], source: Path
         begun = _header_in(line) if not whole else None
         whole += len(line)
         if begun is not None:
-            _check(partial, begun, recipe)
+            if difference := recipe_difference(begun, recipe):
+                raise LlamaRecError(
+                    f"{partial} was begun with {difference}.", "Give the same as then, or `replace` to start over."
+                )
             continue
-        errors += _is_error(partial, line, next(entries, None))
+        errors += _has_error(partial, line, next(entries, None))
         users += 1
     stream.truncate(whole)
     return Summary(users, errors)
 
 
 def records_in(partial: Path) -> Iterator[bytes]:
-    """Yield the lines that are records, as they are."""
+    """Yield the lines of records, unchanged."""
     with partial.open("rb") as stream:
         for number, line in enumerate(stream):
             if number or _header_in(line) is None:
@@ -109,27 +118,18 @@ def records_in(partial: Path) -> Iterator[bytes]:
 
 
 def _header_in(line: bytes) -> dict[str, Any] | None:
-    """Return what a first line says the lists were begun with; None if it is no such line."""
+    """Return the recipe in a header; None if the line is not a header."""
     if not line.startswith(b'{"' + _HEADER.encode()):
         return None
     try:
         begun = json.loads(line)[_HEADER]
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return begun if isinstance(begun, dict) else None
 
 
-def _check(partial: Path, begun: dict[str, Any], recipe: dict[str, Any]) -> None:
-    # As JSON would hold it.
-    asked = json.loads(json.dumps(recipe))
-    if begun == asked:
-        return
-    other = "another input" if begun.get("input") != asked.get("input") else "another ranker or other options"
-    raise LlamaRecError(f"{partial} was begun with {other}.", "Give the same as then, or --replace to start anew.")
-
-
-def _is_error(partial: Path, line: bytes, entry: Entry | None) -> bool:
-    """Tell whether a written record holds an error, after checking that it is this entry's."""
+def _has_error(partial: Path, line: bytes, entry: Entry | None) -> bool:
+    """Return whether a written record has an error, after checking that it belongs to this entry."""
     try:
         record = json.loads(line)
     except ValueError:
@@ -137,12 +137,12 @@ def _is_error(partial: Path, line: bytes, entry: Entry | None) -> bool:
     if entry is None or not isinstance(record, dict) or record.get("line") != entry.line:
         raise LlamaRecError(
             f"{partial} does not fit the input: it was written from another one, or changed.",
-            "Give the input it was written from, or --replace to start anew.",
+            "Give the input it was written from, or `replace` to start over.",
         )
     return "error" in record
 
 
-def _is_still(stream: IO[bytes], partial: Path) -> bool:
+def _is_same_file(stream: IO[bytes], partial: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(stream.fileno()), partial.stat())
     except FileNotFoundError:

@@ -1,11 +1,10 @@
-"""`train retriever --search`: the paper's grid of weight decay and dropout, by successive halving.
+"""`train retriever` with `search`: the paper's grid of weight decay and dropout, by successive halving.
 
-All configurations train to the first rung; the better half goes on to the next rung, twice as far, and so on until one
-is left, which trains to its end and becomes the checkpoint. Hopeless ones are so given up early. What chooses is
-Recall@10 on the validation split.
+All configurations train to the first rung. The better half trains on to the next rung, twice as far, and so on until
+one is left; it trains to its end and becomes the checkpoint. Configurations are compared by Recall@10 on the validation
+split.
 
-Each configuration keeps the state of its training, so an interrupted search, started again, finds every rung as far as
-it was and goes on.
+Each configuration keeps the state of its training, so an interrupted search resumes every configuration from there.
 """
 
 from __future__ import annotations
@@ -15,30 +14,29 @@ from dataclasses import asdict, dataclass
 from itertools import product
 
 from llamarec_cli.artefacts.context import Context
-from llamarec_cli.artefacts.retrievers import retriever_name
-from llamarec_cli.errors import UsageError
-from llamarec_cli.pipeline.train.retriever import keep_trained, run_training
-from llamarec_cli.pipeline.train.retriever_plan import Overrides, Plan, make_plan
-from llamarec_cli.retrieval.models import retriever_row
-from llamarec_cli.retrieval.presets import SEARCHED_DROPOUT, SEARCHED_WEIGHT_DECAY, Preset
-from llamarec_cli.retrieval.training import RetrieverState, best_validation
+from llamarec_cli.errors import UsageError, command
+from llamarec_cli.pipeline.train.retriever import run_training, save_trained
+from llamarec_cli.pipeline.train.retriever_plan import Plan, RetrieverRequest, make_plan
+from llamarec_cli.retrieval.presets import SEARCHED_DROPOUT, SEARCHED_WEIGHT_DECAY
+from llamarec_cli.retrieval.trainer import RetrieverState, best_validation
+from llamarec_cli.retrieval.training import Limits
 from llamarec_cli.store.registry import Artefact
 
-# Validations to the first rung. Strong dropout learns slowly, and an earlier rung would give it up for that alone.
+# Validations up to the first rung. Strong dropout learns slowly and would lose at an earlier rung.
 FIRST_RUNG = 4
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration of the grid and how far it came.
+    """One configuration of the grid and its result.
 
     Attributes:
         weight_decay: Of AdamW.
         dropout: Of the architecture.
-        steps: Training steps it was given.
+        steps: Training steps it got.
         recall: Best validation Recall@10.
         ndcg: Validation NDCG@10 at the same step.
-        chosen: Whether it was trained to its end and kept.
+        chosen: Whether it was trained to its end and saved.
     """
 
     weight_decay: float
@@ -49,70 +47,59 @@ class Trial:
     chosen: bool = False
 
 
-def search(
-    context: Context,
-    dataset: str,
-    *,
-    model: str,
-    name: str | None = None,
-    preset: Preset = Preset.TUNED,
-    overrides: Overrides | None = None,
-    replace: bool = False,
-) -> Artefact:
-    """Search weight decay and dropout, and keep the best model; its manifest lists all trials under `search`.
+def search(context: Context, request: RetrieverRequest) -> Artefact:
+    """Search weight decay and dropout, and save the best model; its manifest lists all trials under `search`.
 
     Args:
-        context: Surroundings.
-        dataset: Name of the data set.
-        model: A name of `RETRIEVERS`; a neural one.
-        name: Name of the checkpoint; `DATASET/MODEL` by default.
-        preset: As for `train`.
-        overrides: As for `train`; weight decay and dropout in them do not count.
-        replace: Whether a checkpoint of that name may be replaced.
+        context: Store and reporting callbacks.
+        request: A neural retriever; weight decay and dropout in its overrides are ignored.
 
     Raises:
         LlamaRecError: As for `train`.
-        UsageError: As for `train`; or the retriever has nothing to search.
+        UsageError: As for `train`; or the retriever has nothing to search, or the time is limited.
     """
-    name = name or retriever_name(dataset, retriever_row(model).name)
-    with context.store.making(name, context.say):
-        plan = make_plan(
-            context, dataset, model=model, name=name, preset=preset, overrides=overrides or {}, replace=replace
+    if request.max_minutes is not None:
+        raise UsageError(
+            "`search` and `max_minutes` do not go together: the result would depend on where the time ends.",
+            "Interrupt a search at any time; the same command resumes it.",
         )
-        return _search(context, plan, replace=replace)
+    with context.store.making(request.checkpoint, context.say):
+        plan = make_plan(context, request)
+        if not plan.row.is_neural or not hasattr(plan.model_config, "dropout"):
+            raise UsageError(
+                f"{plan.row.name} has no weight decay and no dropout to search.",
+                command("train retriever", dataset=plan.dataset, model=plan.row.name),
+            )
+        return _search(context, plan, replace=request.replace)
 
 
 def _search(context: Context, plan: Plan, *, replace: bool) -> Artefact:
-    if not plan.row.is_neural:
-        raise UsageError(
-            f"{plan.row.name} has no weight decay and no dropout to search.",
-            f"llamarec train retriever --dataset {plan.dataset} --model {plan.row.name}",
-        )
-    # A rung is reached by going on with a saved state, which is no news to the user.
+    # Each rung resumes saved states, which need not be reported.
     quiet = dataclasses.replace(context, say=lambda _: None)
-    survivors = [
+    grid = [
         _trial_plan(plan, weight_decay, dropout)
         for weight_decay, dropout in product(SEARCHED_WEIGHT_DECAY, SEARCHED_DROPOUT)
     ]
+    survivors = list(grid)
     trials: dict[str, Trial] = {}
     rung = FIRST_RUNG * plan.training.validate_every
     while len(survivors) > 1:
-        for number, one in enumerate(survivors, start=1):
-            context.say(f"{_described(one)}: to step {rung:,} ({number} of {len(survivors)} left)")
-            _, state = run_training(quiet, one, max_steps=rung)
-            trials[one.name] = _trial(one, state)
-        survivors.sort(key=lambda one: -trials[one.name].recall)
+        for number, trial in enumerate(survivors, start=1):
+            context.say(f"{_described(trial)}: training to step {rung:,} ({number} of {len(survivors)})")
+            _, state = run_training(quiet, trial, Limits(max_steps=rung))
+            trials[trial.name] = _result(trial, state)
+        survivors.sort(key=lambda trial: -trials[trial.name].recall)
         survivors = survivors[: (len(survivors) + 1) // 2]
         rung *= 2
     (winner,) = survivors
-    context.say(f"{_described(winner)}: to the end")
-    trained, state = run_training(quiet, winner)
-    trials[winner.name] = dataclasses.replace(_trial(winner, state), chosen=True)
-    kept = dataclasses.replace(winner, name=plan.name)
+    context.say(f"{_described(winner)}: training to the end")
+    trained, state = run_training(quiet, winner, Limits())
+    trials[winner.name] = dataclasses.replace(_result(winner, state), chosen=True)
+    best = dataclasses.replace(winner, name=plan.name)
     table = [asdict(trial) for trial in trials.values()]
-    artefact = keep_trained(context, kept, trained, state, replace=replace, metrics={"search": table})
-    for weight_decay, dropout in product(SEARCHED_WEIGHT_DECAY, SEARCHED_DROPOUT):
-        _trial_plan(plan, weight_decay, dropout).states(context).clear()
+    artefact = save_trained(context, best, trained, state, replace=replace, metrics={"search": table})
+    for trial in grid:
+        trial.states(context).clear()
     return artefact
 
 
@@ -129,7 +116,7 @@ def _described(plan: Plan) -> str:
     return f"weight decay {plan.training.weight_decay:g}, dropout {plan.model_config.dropout:g}"
 
 
-def _trial(plan: Plan, state: RetrieverState) -> Trial:
+def _result(plan: Plan, state: RetrieverState) -> Trial:
     best = best_validation(state.validations)
     return Trial(
         plan.training.weight_decay, plan.model_config.dropout, state.validations[-1].step, best.recall, best.ndcg

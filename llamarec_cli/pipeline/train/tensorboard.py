@@ -1,4 +1,4 @@
-"""Figures of a training for TensorBoard, an optional extra."""
+"""Training metrics for TensorBoard, an optional dependency."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from llamarec_cli.failures import file_failure, file_failures
 
 
 def need_tensorboard() -> Any:
-    """Return the class that writes for TensorBoard.
+    """Return the class `SummaryWriter`.
 
     Raises:
-        LlamaRecError: The package is not installed.
+        LlamaRecError: The package tensorboard is not installed.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise LlamaRecError(
-            "--tensorboard writes with the package tensorboard, which is not installed.",
+            "`tensorboard` needs the package tensorboard, which is not installed.",
             "python -m pip install tensorboard",
         ) from error
     return SummaryWriter
 
 
-def need_figures_folder(folder: Path) -> None:
-    """Make the folder that figures go to, before the work whose figures they are.
+def need_log_folder(folder: Path) -> None:
+    """Make the log folder, so that a mistake is reported before training.
 
     Raises:
         LlamaRecError: It cannot be made or written.
     """
-    with _told(folder):
+    with _write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 @contextmanager
-def figures_in(folder: Path | None, step: int) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
-    """Yield what writes figures of an optimiser step, by their names, into a folder that TensorBoard reads.
+def metrics_log(folder: Path | None, step: int) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+    """Yield a function that logs metrics by name at an optimiser step.
 
     Args:
-        folder: The folder, made if it is not there; None to write nothing.
-        step: Where the training goes on; what an interrupted run wrote beyond it is not shown.
+        folder: Log folder, made if it is missing; None to log nothing.
+        step: Step from which training resumes; TensorBoard hides what an interrupted run logged after it.
 
     Raises:
         LlamaRecError: The package is not installed, or the folder cannot be written, now or later.
@@ -57,35 +57,36 @@ def figures_in(folder: Path | None, step: int) -> Iterator[Callable[[int, Mappin
         yield lambda _, __: None
         return
     make = need_tensorboard()
-    with _told(folder):
+    with _write_errors(folder):
         writer = make(str(folder), purge_step=step + 1 if step else None)
 
-    def write(step: int, figures: Mapping[str, float]) -> None:
-        with _told(folder):
-            for name, value in figures.items():
+    def write(step: int, metrics: Mapping[str, float]) -> None:
+        with _write_errors(folder):
+            for name, value in metrics.items():
                 writer.add_scalar(name, value, step)
 
-    with _quiet_thread():
+    with _silent_writer_thread():
         try:
             yield write
         finally:
-            # Its end writes what is still to be written.
-            with _told(folder), writer:
+            # Closing the writer flushes it, which may fail.
+            with _write_errors(folder), writer:
                 pass
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
+def _write_errors(folder: Path) -> Iterator[None]:
+    """Turn errors of the file system into a `LlamaRecError`."""
     try:
-        with file_failures(folder, "Give another folder with --tensorboard."):
+        with file_failures(folder, "Choose another folder with `tensorboard`."):
             yield
     except LlamaRecError as error:
-        raise LlamaRecError(f"Figures cannot be written: {error.sentence}", error.hint) from error
+        raise LlamaRecError(f"Metrics cannot be logged: {error.sentence}", error.hint) from error
 
 
 @contextmanager
-def _quiet_thread() -> Iterator[None]:
-    """Keep the writer's thread from printing a traceback of what it hands over to be told."""
+def _silent_writer_thread() -> Iterator[None]:
+    """Suppress tracebacks of the writer's thread for file errors, which are raised in the main thread as well."""
     before = threading.excepthook
 
     def hook(failed: threading.ExceptHookArgs) -> None:

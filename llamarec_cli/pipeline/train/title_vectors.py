@@ -1,6 +1,6 @@
 """Raw vectors of a catalogue's titles, for TextRec and its controls.
 
-Those of a language model are kept in the store: the titles are read once for a data set and a base model.
+A language model's vectors are cached in the store, one artefact for each data set and base model.
 """
 
 from __future__ import annotations
@@ -19,22 +19,24 @@ from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.training_state import TrainingStates
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.devices import best_device
-from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.errors import LlamaRecError, command
 from llamarec_cli.language_model.base_models import compute_dtype, load_base_model, load_tokenizer
-from llamarec_cli.language_model.title_reading import TitleReader
-from llamarec_cli.retrieval.item_texts import Source, TfidfVectors, random_vectors
-from llamarec_cli.retrieval.textrec import Features, TextRecConfig
+from llamarec_cli.language_model.title_encoder import TitleEncoder
+from llamarec_cli.retrieval.features import Features, Source
+from llamarec_cli.retrieval.item_texts import TfidfVectors, random_vectors
+from llamarec_cli.retrieval.registry import described_row
+from llamarec_cli.retrieval.textrec import TextRecConfig
 from llamarec_cli.store.manifest import Kind, Manifest
 from llamarec_cli.store.registry import Artefact
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How titles are read.
+    """How a language model reads titles.
 
     Attributes:
-        depths: See `TitleReader`.
-        title_tokens: See `TitleReader`.
+        depths: Layers whose hidden states are read, as shares of the model's depth.
+        title_tokens: Maximum number of tokens of a title.
     """
 
     depths: Sequence[float]
@@ -47,11 +49,11 @@ def raw_vectors(
     """Return the raw vectors of a catalogue's titles by source, without the padding's.
 
     Args:
-        context: Surroundings.
+        context: Store and reporting callbacks.
         dataset: The data set in the store.
         data: Its content.
-        config: Tells which sources, and how a language model reads.
-        base: The language model; None where no source is one.
+        config: Names the sources and how a language model reads.
+        base: The language model; None if no source needs one.
     """
     titles = data.titles[1:]
     raw: dict[Source, Any] = {}
@@ -76,16 +78,17 @@ def raw_of_new_titles(
     """Return the raw vectors of titles that need not be in the catalogue, for `TextRec.score_texts`.
 
     Args:
-        context: Surroundings.
+        context: Store and reporting callbacks.
         retriever: A checkpoint of TextRec.
         data: The data set it was trained on.
         titles: Any titles.
 
     Raises:
-        LlamaRecError: The language model that read the catalogue cannot be had, or is another one now.
+        LlamaRecError: The language model that read the catalogue cannot be had, or has changed.
     """
     made = retriever.manifest.config
-    config = TextRecConfig(**made["textrec"])
+    row = described_row(made)
+    config: TextRecConfig = row.config(**made[row.name])
     raw: dict[Source, Any] = {}
     for source in Features(config.features).sources:
         match source:
@@ -93,8 +96,8 @@ def raw_of_new_titles(
                 base = need_base_model(context, made["base"], revision=made["base_digest"])
                 if base.digest != made["base_digest"]:
                     raise LlamaRecError(
-                        f"{retriever.manifest.name} was made with another version of {base.name} than the one at hand.",
-                        f"llamarec train retriever --dataset {made['dataset']} --model textrec --replace",
+                        f"{retriever.manifest.name} was trained with another version of {base.name}.",
+                        command("train retriever", dataset=made["dataset"], model=row.name, replace=True),
                     )
                 raw[source] = open_reader(base, Reading(config.depths, config.title_tokens))(titles)
             case Source.TFIDF:
@@ -106,19 +109,19 @@ def raw_of_new_titles(
     return raw
 
 
-def open_reader(base: BaseModel, reading: Reading) -> TitleReader:
-    """Load a base model as a reader of titles."""
+def open_reader(base: BaseModel, reading: Reading) -> TitleEncoder:
+    """Load a base model to read titles with."""
     model = load_base_model(base.path, best_device())
-    return TitleReader(model, load_tokenizer(base.path), reading.depths, reading.title_tokens)
+    return TitleEncoder(model, load_tokenizer(base.path), reading.depths, reading.title_tokens)
 
 
 def need_title_vectors(
     context: Context, dataset: Artefact, data: PreparedData, base: BaseModel, reading: Reading
 ) -> Tensor:
-    """Return the raw vectors of a catalogue's titles, without the padding's, reading the titles if that is not done.
+    """Return a language model's raw vectors of a catalogue's titles, without the padding's, from the store if possible.
 
-    Vectors that are kept serve as long as they come of these titles, this base model and this way of reading; else
-    they are made anew. An interrupted reading goes on.
+    Stored vectors are used if titles, base model, precision and `reading` are the same; otherwise they are computed
+    and replaced. An interrupted computation resumes.
     """
     name = title_vectors_name(dataset.manifest.name, base.name)
     with context.store.making(name, context.say):
@@ -131,9 +134,9 @@ def need_title_vectors(
             "depths": list(reading.depths),
         }
         if name in context.store:
-            kept = context.store.open(name, Kind.TITLE_VECTORS)
-            if kept.manifest.config == config:
-                return load_file(kept.path / VECTORS_FILE)["vectors"]
+            stored = context.store.open(name, Kind.TITLE_VECTORS)
+            if stored.manifest.config == config:
+                return load_file(stored.path / VECTORS_FILE)["vectors"]
         vectors = _read(context, name, data.titles[1:], open_reader(base, reading), config)
         manifest = Manifest(
             name=name,
@@ -149,11 +152,11 @@ def need_title_vectors(
         return vectors
 
 
-def _read(context: Context, name: str, titles: list[str], reader: TitleReader, config: dict[str, object]) -> Tensor:
+def _read(context: Context, name: str, titles: list[str], reader: TitleEncoder, config: dict[str, object]) -> Tensor:
     states = TrainingStates(context, name, config)
     vectors, done = torch.zeros(len(titles), reader.width), 0
     if saved := states.load():
         vectors, done = saved[0]["vectors"], saved[1]["done"]
-    return reader.read(
+    return reader.encode(
         titles, vectors, done, lambda so_far, count: states.save({"vectors": so_far}, {"done": count}), context.report
     )

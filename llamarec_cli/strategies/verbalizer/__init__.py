@@ -1,1 +1,1 @@
-"""The paper's reading: the logits of the candidates' index letters, and the adapter that is trained for it."""
+"""Strategy *verbalizer*, the paper's: logits of the candidates' index letters, with a LoRA adapter trained for them."""

@@ -1,4 +1,4 @@
-"""How a ranker is trained: its hyper-parameters, and two recipes (paper, section 4.0.4)."""
+"""Hyper-parameters of adapter training, and two presets (paper, section 4.0.4)."""
 
 from __future__ import annotations
 
@@ -9,40 +9,43 @@ from llamarec_cli.errors import UnknownNameError
 LOSSES = ("vocabulary", "letters")
 NEGATIVES = ("random", "retriever", "mixed")
 
+_POSITIVE = ("lora_rank", "lora_alpha", "batch_size", "tokens_a_pass", "epochs", "validate_every", "patience")
+_NOT_NEGATIVE = ("warmup_steps", "max_examples", "validation_users", "curriculum_examples")
+
 
 @dataclass(frozen=True)
 class RankerConfig:
-    """How the ranker is trained; the defaults are the paper's (section 4.0.4).
+    """Hyper-parameters; the defaults are the paper's (section 4.0.4).
 
     Attributes:
-        lora_rank: r, the inner dimension of the adapter.
-        lora_alpha: Scale of the adapter; its output is multiplied by alpha / r.
+        lora_rank: Inner dimension r of the adapter.
+        lora_alpha: Scale of the adapter, whose output is multiplied by alpha / r.
         lora_dropout: Dropout on the adapter's input.
-        lora_targets: Names of the linear maps adapted; empty for peft's choice for the architecture, which for Llama
-            is the paper's, `q_proj` and `v_proj`.
-        loss: `vocabulary`, as the paper: the letter against every token, and then the end of the sequence; or
-            `letters`: the letter against the candidates' letters alone, which is what ranking asks.
-        negatives: Where the other candidates of a training example come from: `random`, as the paper; `retriever`, the
-            top K of one that did not see the user, as in evaluation; or `mixed`, from the first to the second.
-        curriculum_examples: Examples over which `mixed` goes from random negatives to the retriever's.
-        learning_rate: Of AdamW, after the warm-up.
-        warmup_steps: Steps over which the learning rate rises from 0; it then stays, while the official code lets it
-            fall to 0 by the end of the epoch, which a run that may stop at any time does not know.
-        batch_size: Prompts a step; the paper's code uses 16 for ml-100k and 12 otherwise.
-        tokens_a_pass: Most tokens of one forward pass on CUDA; a batch takes as many passes as it needs, to the same
-            gradient, and fewer tokens need less memory. On a CPU a pass is one prompt.
-        checkpointing: Whether each layer is computed again in the backward pass instead of kept from the forward
-            pass: one more forward pass of time, in a fraction of the memory.
-        epochs: Passes over all examples.
-        max_examples: Examples in an epoch; 0 for all.
+        lora_targets: Names of the linear layers to adapt; empty for `q_proj` and `v_proj`, as in the paper, or where
+            the architecture has none of these names, peft's default.
+        loss: `vocabulary`, as in the paper: cross-entropy of letter and end of sequence over the vocabulary; or
+            `letters`: cross-entropy of the letter over the candidates' letters.
+        negatives: `random`, as in the paper; `retriever`, the top K of a retriever that was not trained on the user; or
+            `mixed`, a curriculum from random to the retriever's.
+        curriculum_examples: Length of the curriculum of `mixed`, in examples.
+        learning_rate: Learning rate of AdamW after the warm-up.
+        warmup_steps: Steps of linear warm-up. The learning rate is constant afterwards; the official code decays it to
+            0 at the end of the epoch, which is unknown to a run with a time limit.
+        batch_size: Prompts per step; the paper's code uses 16 for ml-100k and 12 otherwise.
+        tokens_a_pass: Maximum number of tokens in a forward pass on CUDA; larger batches accumulate gradients. On a CPU
+            a forward pass has one prompt.
+        checkpointing: Whether to use activation checkpointing.
+        epochs: Number of passes over all examples.
+        max_examples: Examples per epoch; 0 for all.
         validate_every: Steps between validations.
-        validation_users: Users that select the best step, at most half of those whose item was retrieved; 0 for half.
-        patience: Stop after so many validations without a better NDCG@10.
-        gradient_clip: Largest norm of the gradient.
-        seed: Of adapter, examples and dropout.
+        validation_users: Users for the selection of the best step, at most half of those whose item was retrieved; 0
+            for half.
+        patience: Validations without a better NDCG@10 before training stops.
+        gradient_clip: Maximum norm of the gradient.
+        seed: Seed of adapter, examples and dropout.
 
     Raises:
-        UnknownNameError: There is no such loss, or there are no such negatives.
+        UnknownNameError: The loss or the kind of negatives is unknown.
         ValueError: A number is out of its range.
     """
 
@@ -67,13 +70,10 @@ class RankerConfig:
     seed: int = 42
 
     def __post_init__(self) -> None:
-        sizes = (self.lora_rank, self.lora_alpha, self.batch_size, self.tokens_a_pass)
-        counts = (*sizes, self.epochs, self.validate_every, self.patience)
-        may_be_0 = (self.warmup_steps, self.max_examples, self.validation_users, self.curriculum_examples)
-        if min(counts) < 1 or min(may_be_0) < 0:
-            raise ValueError(
-                "counts must be positive; warmup_steps, max_examples, validation_users and curriculum_examples may be 0"
-            )
+        for names, least in ((_POSITIVE, 1), (_NOT_NEGATIVE, 0)):
+            for name in names:
+                if getattr(self, name) < least:
+                    raise ValueError(f"{name} must be at least {least}")
         if not 0 <= self.seed < 2**32:
             raise ValueError("seed must be from 0 to 4294967295")
         for value, known, kind in ((self.loss, LOSSES, "loss"), (self.negatives, NEGATIVES, "kind of negatives")):
@@ -85,8 +85,8 @@ class RankerConfig:
             raise ValueError("lora_dropout must be in [0, 1), learning_rate and gradient_clip above 0")
 
 
-# "paper" is the paper's recipe, made for a GPU and a whole epoch. "cpu" is for the few thousand examples that a CPU
-# sees in an evening: small batches and larger steps, validation on a sample.
+# "paper" is the paper's configuration, for a GPU and a whole epoch. "cpu" is for the few thousand examples that a CPU
+# processes in an evening: small batches, a higher learning rate, validation on a sample of users.
 PRESETS: dict[str, RankerConfig] = {
     "paper": RankerConfig(),
     "cpu": RankerConfig(

@@ -1,11 +1,10 @@
-"""The inference engine: (history, candidates) to log-probabilities, one forward pass a user.
+"""Inference engine of the verbalizer: log-probabilities of the candidates in one forward pass a user.
 
-The prompt runs through the transformer once; the hidden state of its last position meets the K label rows of the
-head. No logits of other positions or other tokens are computed, and nothing is generated.
+The hidden state of the prompt's last position is multiplied with the K rows of the output head that belong to the index
+letters. Logits of other positions and tokens are not computed, and no text is generated.
 
-Titles are tokenised once, keys and values of histories are kept for the next ranking of the same user, and a CPU
-attends in blocks. On a CPU prompts run one at a time, since a batch gains nothing there; on a GPU several of about the
-same length run together.
+Titles are tokenised once, and keys and values of a history are cached for the next ranking of the same user. On a CPU
+prompts run one at a time, since batching saves no time there; on a GPU prompts of similar length run in batches.
 
 Shapes: B prompts, L tokens, D hidden size, K candidates, S users, V vocabulary.
 """
@@ -27,24 +26,24 @@ from llamarec_cli.language_model.forward import (
     hidden_states,
     transformer_of,
 )
-from llamarec_cli.language_model.head import logit_shape
-from llamarec_cli.language_model.prefixes import DEFAULT_BYTES, PrefixCache
+from llamarec_cli.language_model.head import logit_transform
+from llamarec_cli.language_model.prefix_cache import DEFAULT_BYTES, PrefixCache
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.scorer import CandidateScorer
 from llamarec_cli.strategies.prompt_encoder import PromptEncoder
 from llamarec_cli.strategies.verbalizer.verbalizer import candidate_log_probabilities
 
-# Tokens in a batch on a GPU.
+# Maximum number of tokens in a batch on a GPU.
 BATCH_TOKENS = 16_384
 
 
 class RankingEngine(CandidateScorer):
-    """Ranks candidates with a base model and, where given, a LoRA adapter merged into it.
+    """Ranks candidates by the logits of their index letters.
 
     Args:
-        model: A transformers causal language model in evaluation mode.
-        encoder: Turns item ids into prompts.
-        prefix_bytes: What the keys and values of histories may take; 0 keeps none, as a model in training must.
+        model: A transformers causal language model in evaluation mode, with any adapter merged.
+        encoder: Renders and tokenises prompts.
+        prefix_bytes: Size of the cache of histories' keys and values; 0 for no cache.
     """
 
     def __init__(self, model: Any, encoder: PromptEncoder, *, prefix_bytes: int = DEFAULT_BYTES) -> None:
@@ -53,7 +52,11 @@ class RankingEngine(CandidateScorer):
         check_vocabulary(model, encoder.tokenizer)
         self.prefixes: PrefixCache = PrefixCache(transformer_of(model), model.device, prefix_bytes)
         self.ranks_together = model.device.type != "cpu"
-        self._shape = logit_shape(model)
+        self._shape = logit_transform(model)
+
+    def disable_cache(self) -> None:
+        """See `CandidateScorer`."""
+        self.prefixes.max_bytes = 0
 
     @torch.inference_mode()
     def rank(self, history: Sequence[int], candidates: Sequence[int]) -> npt.NDArray[np.float64]:
@@ -61,7 +64,7 @@ class RankingEngine(CandidateScorer):
 
         Args:
             history: Item ids, oldest first.
-            candidates: Item ids, at most as many as there are labels.
+            candidates: Item ids, at most as many as there are index letters.
         """
         return self._read(self._last(history, candidates), len(candidates))
 
@@ -69,9 +72,10 @@ class RankingEngine(CandidateScorer):
     def rank_with_mass(
         self, history: Sequence[int], candidates: Sequence[int]
     ) -> tuple[npt.NDArray[np.float64], float]:
-        """Return what `rank` returns, and the probability that the whole vocabulary leaves to the candidates' letters.
+        """Return the log-probability of each candidate, and the letter mass.
 
-        The latter tells whether a model answers with a letter at all.
+        The letter mass is the probability of the candidates' letters in the distribution over the whole vocabulary. It
+        shows whether the model answers with a letter at all.
         """
         hidden_1D = self._last(history, candidates)
         logits_1V = self._shape((hidden_1D @ head_of(self.model).T).float())
@@ -80,9 +84,9 @@ class RankingEngine(CandidateScorer):
         return self._read(hidden_1D, len(candidates)), mass
 
     def rank_many(self, examples: Sequence[RankingExample]) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
-        """Yield the index and the log-probabilities of each of several users: in batches on a GPU, else one by one.
+        """Yield the index and the log-probabilities of each of several users: in batches on a GPU, one by one on a CPU.
 
-        In a batch nothing that is known of histories is used.
+        Batches do not use the cache.
         """
         together = self.ranks_together and len(examples) > 1
         return self.rank_in_batches(examples) if together else super().rank_many(examples)
@@ -91,11 +95,11 @@ class RankingEngine(CandidateScorer):
     def rank_in_batches(
         self, examples: Sequence[RankingExample], tokens: int = BATCH_TOKENS
     ) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
-        """Yield the index and the log-probabilities of each user, those with prompts of about the same length together.
+        """Yield the index and the log-probabilities of each user, in batches of prompts of similar length.
 
         Args:
             examples: Histories and candidates.
-            tokens: Most tokens of a batch.
+            tokens: Maximum number of tokens in a batch.
         """
         prompts = [self.encoder.encode(one.history.tolist(), one.candidates.tolist()) for one in examples]
         for batch in group_by_length([len(prompt) for prompt in prompts], tokens):
@@ -105,7 +109,7 @@ class RankingEngine(CandidateScorer):
     def _last(self, history: Sequence[int], candidates: Sequence[int]) -> Tensor:
         """Return the hidden state of the last position, 1 x D."""
         prompt = self.encoder.prompt(history, candidates)
-        return self.prefixes.hidden(prompt.ids, prompt.shared)[-1:]
+        return self.prefixes.hidden_states(prompt.ids, prompt.shared)[-1:]
 
     def _read(self, hidden_1D: Tensor, count: int) -> npt.NDArray[np.float64]:
         label_ids = self.encoder.label_ids[:count]

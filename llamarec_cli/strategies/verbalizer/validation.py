@@ -1,7 +1,7 @@
-"""What is measured while a ranker trains: is it learning the taste, or the order of the candidates?
+"""Validation during adapter training, with a check for position bias.
 
-The same users are ranked twice, with their candidates in the retriever's order and shuffled. A model that is good at
-the first and not at the second has learnt that early letters are the retriever's favourites, and no title.
+The same users are ranked twice, with their candidates in the retriever's order and shuffled. A model with a high NDCG
+in the first case only has learnt that early letters are the retriever's favourites, and ignores the titles.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from llamarec_cli.progress import Progress, Reporter
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.strategies.verbalizer.engine import RankingEngine
 
-# Users that a standard error needs.
-_ENOUGH_USERS = 20
+# With fewer users a standard error is unreliable.
+_MIN_USERS = 20
 
 
 @dataclass(frozen=True)
@@ -25,39 +25,18 @@ class ValidationSet:
     """Validation users whose item is among their candidates, in the retriever's order.
 
     Attributes:
-        examples: One a user; `answer` is the place of the true item.
+        examples: One per user.
     """
 
     examples: list[RankingExample]
 
     @property
     def answers(self) -> npt.NDArray[np.int64]:
-        """Place of each true item."""
+        """Index of each user's true item among the candidates."""
         return np.array([example.answer for example in self.examples], dtype=np.int64)
 
-    def divided(self, count: int, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Draw users that select the best step of a training, and return their indices and those of the others.
-
-        The others were not looked at while an adapter was chosen, so that a fusion fitted on them may trust it.
-
-        Args:
-            count: How many are drawn; 0 for half of them, and at most half.
-            seed: Of the draw.
-        """
-        users = len(self.examples)
-        drawn = min(count or users, max(1, users // 2))
-        order = np.random.default_rng([seed, 2]).permutation(users)
-        return np.sort(order[:drawn]), np.sort(order[drawn:])
-
-    def subset(self, users: npt.NDArray[np.int64]) -> ValidationSet:
-        """Return some of the users."""
-        return ValidationSet([self.examples[user] for user in users])
-
     def shuffled(self, seed: int) -> ValidationSet:
-        """Return the same users with their candidates in random order, always the same for a seed.
-
-        A model that has learnt that the first letters are the retriever's favourites shows nothing here.
-        """
+        """Return the same users with their candidates in a random order that depends on the seed alone."""
         examples = []
         for index, example in enumerate(self.examples):
             order = np.random.default_rng([seed, 3, index]).permutation(len(example.candidates))
@@ -71,14 +50,15 @@ class RankerValidation:
     """One validation.
 
     Attributes:
-        step: Optimiser steps before it.
-        examples: Examples seen before it.
-        loss: Mean training loss since the last validation, in nats; NaN-free: 0 before the first step.
-        ndcg: NDCG@10 of the verbalizer alone on the validation sample, candidates shuffled. This selects.
-        ordered_ndcg: The same with the candidates in the retriever's order, as users get them.
-        accuracy: Share of the sample whose true item came first, candidates shuffled.
-        letter_mass: Mean probability that the vocabulary leaves to the candidates' letters.
-        follows_order: Whether it ranks by the order of the candidates and not by their titles, beyond chance.
+        step: Optimiser steps so far.
+        examples: Examples seen so far.
+        loss: Mean training loss since the last validation, in nats; 0 before the first step.
+        ndcg: NDCG@10 of the verbalizer alone with shuffled candidates; selects the best step.
+        ordered_ndcg: NDCG@10 with the candidates in the retriever's order, as at inference.
+        accuracy: Share of users whose true item is ranked first, with shuffled candidates.
+        letter_mass: Mean probability of the candidates' letters in the distribution over the vocabulary.
+        follows_order: Whether the model ranks by the order of the candidates instead of their titles; see
+            `follows_order`.
     """
 
     step: int
@@ -97,17 +77,17 @@ def validate(
     """Rank users with their candidates in order and shuffled.
 
     Args:
-        engine: The model as it is now.
-        users: Who selects the best step.
+        engine: Scorer of the current model.
+        users: Validation users.
         step: Optimiser steps so far.
-        seen: Examples so far.
+        seen: Examples seen so far.
         loss: Mean training loss since the last validation.
-        seed: Of the shuffling; the same at every validation.
-        report: Progress in users.
+        seed: Seed of the shuffling; the same at every validation.
+        report: Progress callback, in users.
     """
     ordered, shuffled = (np.empty(len(users.examples), dtype=np.int32) for _ in range(2))
     masses: list[float] = []
-    # One right after the other, so that the second finds the history's keys and values.
+    # One directly after the other, so that the second finds the history's keys and values in the cache.
     for index, (in_order, mixed) in enumerate(zip(users.examples, users.shuffled(seed).examples, strict=True)):
         ordered[index], _ = _rank(engine, in_order)
         shuffled[index], mass = _rank(engine, mixed)
@@ -127,46 +107,46 @@ def validate(
 
 
 def follows_order(ordered_S: Gains, shuffled_S: Gains, chance: float) -> bool:
-    """Tell whether a model ranks by the order of the candidates: better in it than shuffled, and then like chance.
+    """Return whether a model ranks by the order of the candidates and ignores their titles.
+
+    That is the case if its NDCG@10 is significantly higher with the candidates in the retriever's order than with
+    shuffled candidates, where it is not significantly above chance. Significant is more than two standard errors. With
+    fewer than 20 users the result is always False.
 
     Args:
         ordered_S: NDCG@10 of each user with the candidates in the retriever's order.
-        shuffled_S: The same with the candidates shuffled.
-        chance: What a random order has on average.
-
-    Returns:
-        Whether the first is beyond two standard errors, and the second is not; never for a handful of users, whose
-        standard error tells nothing.
+        shuffled_S: NDCG@10 of each user with shuffled candidates.
+        chance: Expected NDCG@10 of a random order.
     """
 
-    def beyond_0(values_S: Gains) -> bool:
+    def above_0(values_S: Gains) -> bool:
         return bool(values_S.mean() > 2 * values_S.std(ddof=1) / np.sqrt(len(values_S)))
 
-    return len(ordered_S) >= _ENOUGH_USERS and beyond_0(ordered_S - shuffled_S) and not beyond_0(shuffled_S - chance)
+    return len(ordered_S) >= _MIN_USERS and above_0(ordered_S - shuffled_S) and not above_0(shuffled_S - chance)
 
 
 def describe_validation(validation: RankerValidation, users: ValidationSet) -> str:
-    """Return the sentence for the log, which says so where a model has learnt the order alone."""
+    """Return a line for the log, with a warning if the model ranks by the order of the candidates."""
     chance = expected_ndcg_of_chance(users)
     shown_loss = f"loss {validation.loss:.3f}" if validation.step else "untrained"
     note = (
         f"step {validation.step:,} ({validation.examples:,} examples): {shown_loss}; NDCG@10 with candidates shuffled "
         f"{validation.ndcg:.4f} (chance {chance:.4f}), in the retriever's order {validation.ordered_ndcg:.4f} "
-        f"(retriever {ndcg_at(users.answers + 1, 10):.4f}); accuracy {validation.accuracy:.3f}, letters have "
-        f"{validation.letter_mass:.0%} of the probability; {len(users.examples)} users"
+        f"(retriever {ndcg_at(users.answers + 1, 10):.4f}); accuracy {validation.accuracy:.3f}, letter mass "
+        f"{validation.letter_mass:.0%}; {len(users.examples)} users"
     )
     if validation.follows_order:
-        note += "; what it ranks by is the order of the candidates, not their titles"
+        note += "; it ranks by the order of the candidates, not by their titles"
     return note
 
 
 def _rank(engine: RankingEngine, example: RankingExample) -> tuple[int, float]:
-    """Return the rank of a user's true item, and the probability on the letters."""
+    """Return the rank of a user's true item, and the letter mass."""
     scores, mass = engine.rank_with_mass(example.history.tolist(), example.candidates.tolist())
     return int(ranks_of_answers(scores[None], np.array([example.answer]))[0]), mass
 
 
 def expected_ndcg_of_chance(users: ValidationSet) -> float:
-    """Return the NDCG@10 that a random order of the candidates has on average."""
+    """Return the expected NDCG@10 of a random order of the candidates."""
     counts = [len(example.candidates) for example in users.examples]
     return float(np.mean([(1 / np.log2(np.arange(2, 2 + min(10, count)))).sum() / count for count in counts]))

@@ -1,7 +1,7 @@
-"""The verbalizer: from the language model's hidden state to probabilities over the candidates (paper, Figure 2).
+"""Verbalizer: from the language model's hidden state to probabilities over the candidates (paper, Figure 2).
 
-The score of candidate k is the logit of its index letter at the one position that follows the prompt. Only those K
-rows of the output head are ever multiplied: the other logits of the vocabulary are not computed.
+The score of candidate k is the logit of its index letter at the position after the prompt. Only those K rows of the
+output head are multiplied; the other logits of the vocabulary are not computed.
 
 Shapes: B prompts, K candidates, D hidden size, V vocabulary.
 """
@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.language_model.head import PLAIN, LogitShape
+from llamarec_cli.language_model.head import IDENTITY, LogitTransform
 from llamarec_cli.strategies.prompt import LABELS, OTHER_LABELS, render_prompt
 
 
 class Encodes(Protocol):
-    """What is asked of a tokenizer: text to token ids, with the special tokens it puts around a prompt."""
+    """Tokenizer interface: text to token ids, with the special tokens before a prompt."""
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text."""
@@ -30,17 +30,17 @@ class Encodes(Protocol):
 def label_token_ids(tokenizer: Encodes, prompt: str, labels: Sequence[str]) -> list[int]:
     """Return the token id that each label has right after the prompt.
 
-    The id is read off the tokenised prompt plus label, never off the bare letter: after `Response:` and a newline
-    Llama 2 writes `A` as token 29909, while a bare "A" gives 319, the one with a space before it. (The official code
-    uses the latter.)
+    The prompt and the label are tokenised together, since a bare letter may give another token: after `Response:` and a
+    newline Llama 2 encodes `A` as token 29909, while a bare "A" gives 319, the one with a space before it. (The
+    official code uses the latter.)
 
     Args:
-        tokenizer: The base model's.
-        prompt: Any prompt; all end alike.
+        tokenizer: The base model's tokenizer.
+        prompt: Any prompt; all prompts have the same end.
         labels: Index letters.
 
     Raises:
-        LlamaRecError: With this tokenizer a label is not exactly one token there, or two labels share one.
+        LlamaRecError: A label is not exactly one token after the prompt, or two labels are the same token.
     """
     prefix = tokenizer.encode(prompt)
     ids: list[int] = []
@@ -48,27 +48,28 @@ def label_token_ids(tokenizer: Encodes, prompt: str, labels: Sequence[str]) -> l
         whole = tokenizer.encode(prompt + label)
         if whole[:-1] != prefix:
             raise LlamaRecError(
-                f"This base model's tokenizer does not write the label {label} as one token after the prompt.",
-                "Choose another base model with --base.",
+                f"This base model's tokenizer does not encode the label {label} as one token after the prompt.",
+                "Choose another base model with `base`.",
             )
         ids.append(whole[-1])
     if len(set(ids)) != len(ids):
         raise LlamaRecError(
-            "This base model's tokenizer writes two labels as the same token.", "Choose another base model with --base."
+            "This base model's tokenizer encodes two labels as the same token.",
+            "Choose another base model with `base`.",
         )
     return ids
 
 
 def choose_labels(tokenizer: Encodes) -> tuple[Sequence[str], list[int]]:
-    """Return index letters that this tokenizer writes as single, distinct tokens after the prompt, and their ids.
+    """Return index letters that this tokenizer encodes as single, distinct tokens after the prompt, and their ids.
 
-    Of each set all are tried, then its first 26, which is enough for as many candidates.
+    Of each set of labels, all 52 are tried first and then the first 26, which suffice for as many candidates.
 
     Args:
-        tokenizer: The base model's.
+        tokenizer: The base model's tokenizer.
 
     Raises:
-        LlamaRecError: There is no such set; the sentence says why the first one, A to Z and a to z, does not do.
+        LlamaRecError: No set qualifies; the message gives the reason for the first set, A to Z and a to z.
     """
     refusals: list[LlamaRecError] = []
     for labels in (LABELS, *OTHER_LABELS):
@@ -82,18 +83,18 @@ def choose_labels(tokenizer: Encodes) -> tuple[Sequence[str], list[int]]:
 
 
 def candidate_log_probabilities(
-    hidden_BD: Tensor, head_VD: Tensor, label_ids: Sequence[int], shape: LogitShape = PLAIN
+    hidden_BD: Tensor, head_VD: Tensor, label_ids: Sequence[int], shape: LogitTransform = IDENTITY
 ) -> Tensor:
-    """Return log-probabilities over the candidates: the softmax of the logits of their letters, B x K.
+    """Return log-probabilities over the candidates: the log-softmax of the logits of their letters, B x K.
 
-    The product is taken in float32 whatever the model computes in: rounded to bfloat16, logits of twenty letters that
-    lie close together fall on a few values, and ties would decide the ranking.
+    The product is in float32 whatever the data type of the model: rounded to bfloat16, the close logits of twenty
+    letters would be a few distinct values, and ties would decide the ranking.
 
     Args:
         hidden_BD: Hidden states at the last position of each prompt.
         head_VD: Weight of the output head.
         label_ids: Token id of each candidate's letter; K of them.
-        shape: What the model makes of the products with its head.
+        shape: Transform of the logits after the output head, such as soft-capping.
     """
     rows_KD = head_VD[torch.as_tensor(label_ids, device=head_VD.device)]
     return torch.log_softmax(shape(hidden_BD.float() @ rows_KD.float().T), dim=-1)

@@ -17,7 +17,8 @@ from llamarec_cli.pipeline.train import cross_fitting
 from llamarec_cli.pipeline.train.cross_fitting import CrossFitting
 from llamarec_cli.pipeline.train.retriever import run_training
 from llamarec_cli.pipeline.train.retriever import train as train_retriever
-from llamarec_cli.pipeline.train.retriever_plan import Plan
+from llamarec_cli.pipeline.train.retriever_plan import Plan, RetrieverRequest
+from llamarec_cli.retrieval.training import Limits
 from llamarec_cli.store.registry import Artefact
 
 K = 8
@@ -36,7 +37,7 @@ def data(context: Context, raw_folder: Path) -> PreparedData:
 
 @pytest.fixture
 def first_stage(context: Context, data: PreparedData) -> Artefact:
-    return train_retriever(context, "ml-100k", overrides=OVERRIDES)
+    return train_retriever(context, RetrieverRequest("ml-100k", overrides=OVERRIDES))
 
 
 def make(context: Context, data: PreparedData, first_stage: Artefact, seed: int = 1) -> CrossFitting:
@@ -52,9 +53,9 @@ def test_each_half_is_served_by_a_retriever_of_the_other(
 ) -> None:
     plans: list[Plan] = []
 
-    def watched(context: Context, plan: Plan, **options: Any) -> Any:
+    def watched(context: Context, plan: Plan, limits: Limits) -> Any:
         plans.append(plan)
-        return run_training(context, plan, **options)
+        return run_training(context, plan, limits)
 
     monkeypatch.setattr(cross_fitting, "run_training", watched)
     made = make(context, data, first_stage)
@@ -92,7 +93,7 @@ def test_the_states_are_taken_up_again_and_cleared(
     work = context.store.home / "work"
     assert len(list(work.iterdir())) == 4
     steps: list[int] = []
-    monkeypatch.setattr("llamarec_cli.retrieval.training.Trainer.step", lambda *_: steps.append(1))
+    monkeypatch.setattr("llamarec_cli.retrieval.trainer.Trainer.step", lambda *_: steps.append(1))
     again = make(context, data, first_stage)
     assert np.array_equal(again.retrieve(*everybody(data)), found)
     assert again.figures() == first.figures()
@@ -138,7 +139,7 @@ def test_figures_tell_recall_of_users_seen_and_unseen(
 
 @pytest.mark.parametrize("model", ["popularity", "ensemble"])
 def test_a_first_stage_that_is_not_trained_by_gradient(context: Context, data: PreparedData, model: str) -> None:
-    first_stage = train_retriever(context, "ml-100k", model=model, overrides=OVERRIDES)
+    first_stage = train_retriever(context, RetrieverRequest("ml-100k", model=model, overrides=OVERRIDES))
     made = make(context, data, first_stage)
     found = made.retrieve(*everybody(data))
     assert (found > 0).all()

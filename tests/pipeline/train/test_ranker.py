@@ -9,17 +9,20 @@ import pytest
 from fakes import byte_tokenizer, tiny_gpt2, tiny_llama, tiny_qwen2, write_ring
 from tiny_models import tiny_model
 
-from llamarec_cli.artefacts.base_model import need_base_model
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.rankers import ranker_name
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.language_model import inference
-from llamarec_cli.language_model.inference import Precision
+from llamarec_cli.names import Precision
 from llamarec_cli.pipeline.evaluate.evaluation import evaluate
 from llamarec_cli.pipeline.prepare import prepare_dataset
-from llamarec_cli.pipeline.recommend.single import recommend
+from llamarec_cli.pipeline.recommend.options import RecommendOptions
+from llamarec_cli.pipeline.recommend.recommendations import Recommendations
+from llamarec_cli.pipeline.recommend.recommender import Recommender
 from llamarec_cli.pipeline.train.ranker import train as train_any
+from llamarec_cli.pipeline.train.ranker_plan import RankerRequest
 from llamarec_cli.pipeline.train.retriever import train as train_retriever
+from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
 
 OVERRIDES = {
     "lrurec": {"width": 16, "blocks": 1, "max_length": 12},
@@ -36,7 +39,7 @@ OVERRIDES = {
 
 def train(context: Context, dataset: str, strategy: str = "verbalizer", **options: Any) -> Any:
     """Train a ranker over the retriever of ids, which is there already."""
-    return train_any(context, dataset, strategy=strategy, retriever=f"{dataset}/lrurec", **options)
+    return train_any(context, RankerRequest(dataset, strategy=strategy, retriever=f"{dataset}/lrurec", **options))
 
 
 def save(model: Any, folder: Path) -> str:
@@ -48,8 +51,12 @@ def save(model: Any, folder: Path) -> str:
 @pytest.fixture
 def prepared(context: Context, raw_folder: Path) -> Context:
     prepare_dataset(context, "ml-100k", raw_folder)
-    train_retriever(context, "ml-100k", overrides=OVERRIDES)
+    train_retriever(context, RetrieverRequest("ml-100k", overrides=OVERRIDES))
     return context
+
+
+def recommend(context: Context, history: list[str], *, dataset: str, ranker: str, **options: Any) -> Recommendations:
+    return Recommender(context, dataset, ranker, RecommendOptions(**options)).recommend(history)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +80,7 @@ def test_one_call_makes_a_ranker(prepared: Context, tmp_path: Path, make: Any, q
 
 def test_forty_candidates_are_ranked(context: Context, tmp_path: Path) -> None:
     prepare_dataset(context, "ml-100k", write_ring(tmp_path / "wide", items=60, users=90))
-    train_retriever(context, "ml-100k", overrides=OVERRIDES)
+    train_retriever(context, RetrieverRequest("ml-100k", overrides=OVERRIDES))
     base = save(tiny_llama(), tmp_path / "tiny-base")
     train(context, "ml-100k", base=base, k=40, overrides=OVERRIDES)
     result = recommend(context, ["5"], dataset="ml-100k", ranker="ml-100k/tiny-base", top=40, fusion=False)
@@ -81,18 +88,18 @@ def test_forty_candidates_are_ranked(context: Context, tmp_path: Path) -> None:
     assert sum(item.probability for item in result.items) == pytest.approx(1)
 
 
-def test_figures_are_logged_at_each_step_and_validation(
+def test_metrics_are_logged_at_each_step_and_validation(
     prepared: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logged: list[tuple[int, list[str]]] = []
 
     @contextmanager
-    def figures_in(folder: Path, step: int) -> Iterator[Any]:
+    def metrics_log(folder: Path, step: int) -> Iterator[Any]:
         assert (folder, step) == (tmp_path / "logs", 0)
         yield lambda step, figures: logged.append((step, sorted(figures)))
 
-    monkeypatch.setattr("llamarec_cli.pipeline.train.adapter.figures_in", figures_in)
-    monkeypatch.setattr("llamarec_cli.pipeline.train.ranker.need_tensorboard", lambda: None)
+    monkeypatch.setattr("llamarec_cli.pipeline.train.ranker.metrics_log", metrics_log)
+    monkeypatch.setattr("llamarec_cli.pipeline.train.ranker_plan.need_tensorboard", lambda: None)
     base = save(tiny_llama(), tmp_path / "tiny-base")
     train(prepared, "ml-100k", base=base, overrides=OVERRIDES, tensorboard=tmp_path / "logs")
     training = ["train/learning_rate", "train/loss"]
@@ -141,56 +148,6 @@ def test_another_model_in_the_same_folder_is_noticed(prepared: Context, tmp_path
     save(tiny_gpt2(), folder)
     with pytest.raises(LlamaRecError, match="another version of"):
         recommend(prepared, ["The Film 05 (1955)"], dataset="ml-100k", ranker="ml-100k/base", fusion=False)
-
-
-def test_a_folder_without_a_model_is_a_sentence(context: Context, tmp_path: Path) -> None:
-    with pytest.raises(LlamaRecError, match="holds no model"):
-        need_base_model(context, str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("error", "sentence", "hint"),
-    [
-        ("GatedRepoError", "is gated", "hf auth login"),
-        ("RepositoryNotFoundError", "has no owner/model", "Check the name"),
-        ("LocalEntryNotFoundError", "cannot be reached", "hf download"),
-    ],
-)
-def test_what_the_hub_refuses_is_a_sentence(
-    context: Context, monkeypatch: pytest.MonkeyPatch, error: str, sentence: str, hint: str
-) -> None:
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    def refuse(*_: Any, **__: Any) -> str:
-        kind = getattr(errors, error)
-        # Their constructors want the response of a server.
-        raise kind.__new__(kind)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(LlamaRecError, match=sentence) as caught:
-        need_base_model(context, "owner/model")
-    assert hint in str(caught.value.hint)
-
-
-def test_a_model_of_the_hub_is_pinned_to_its_revision(
-    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import huggingface_hub
-
-    revision = "0123456789abcdef"
-    save(tiny_qwen2(), tmp_path / revision)
-    asked: list[Any] = []
-
-    def give(repository: str, *, revision: str | None, allow_patterns: list[str]) -> str:
-        asked.append((repository, revision))
-        assert not any(pattern.endswith((".bin", ".py")) for pattern in allow_patterns)
-        return str(tmp_path / "0123456789abcdef")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", give)
-    assert need_base_model(context, "owner/model").digest == revision
-    need_base_model(context, "owner/model", revision)
-    assert asked == [("owner/model", None), ("owner/model", revision)]
 
 
 def test_long_titles_do_not_run_out_of_learnt_positions(prepared: Context, tmp_path: Path) -> None:

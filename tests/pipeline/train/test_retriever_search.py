@@ -10,8 +10,9 @@ from llamarec_cli.errors import UsageError
 from llamarec_cli.pipeline.prepare import prepare_dataset
 from llamarec_cli.pipeline.train import retriever_search
 from llamarec_cli.pipeline.train.retriever import run_training
-from llamarec_cli.pipeline.train.retriever_plan import Plan
+from llamarec_cli.pipeline.train.retriever_plan import Plan, RetrieverRequest
 from llamarec_cli.pipeline.train.retriever_search import search
+from llamarec_cli.retrieval.training import Limits
 
 OVERRIDES = {
     "lrurec": {"width": 8, "blocks": 1, "max_length": 12},
@@ -32,7 +33,7 @@ def prepared(context: Context, raw_folder: Path) -> Context:
 
 
 def test_half_is_given_up_at_each_rung_and_the_best_is_kept(prepared: Context) -> None:
-    artefact = search(prepared, "ml-100k", model="lrurec", overrides=OVERRIDES)
+    artefact = search(prepared, RetrieverRequest("ml-100k", model="lrurec", overrides=OVERRIDES))
     trials = artefact.manifest.metrics["search"]
     assert sorted(trial["steps"] for trial in trials)[:3] == [16, 16, 32]
     (chosen,) = (trial for trial in trials if trial["chosen"])
@@ -53,33 +54,38 @@ def test_an_interrupted_search_goes_on_to_the_same_result(
 ) -> None:
     calls: list[str] = []
 
-    def dying(context: Context, plan: Plan, *, max_steps: int | None = None):  # type: ignore[no-untyped-def]
+    def dying(context: Context, plan: Plan, limits: Limits):  # type: ignore[no-untyped-def]
         calls.append(plan.name)
         if len(calls) == 4:
             raise _KilledError
-        return run_training(context, plan, max_steps=max_steps)
+        return run_training(context, plan, limits)
 
     monkeypatch.setattr(retriever_search, "run_training", dying)
     with pytest.raises(_KilledError):
-        search(prepared, "ml-100k", model="lrurec", overrides=OVERRIDES)
+        search(prepared, RetrieverRequest("ml-100k", model="lrurec", overrides=OVERRIDES))
     monkeypatch.setattr(retriever_search, "run_training", run_training)
-    resumed = search(prepared, "ml-100k", model="lrurec", overrides=OVERRIDES)
+    resumed = search(prepared, RetrieverRequest("ml-100k", model="lrurec", overrides=OVERRIDES))
 
     store = dataclasses.replace(prepared, store=type(prepared.store)(tmp_path / "other"))
     prepare_dataset(store, "ml-100k", raw_folder)
-    whole = search(store, "ml-100k", model="lrurec", overrides=OVERRIDES)
+    whole = search(store, RetrieverRequest("ml-100k", model="lrurec", overrides=OVERRIDES))
     assert resumed.manifest.metrics["search"] == whole.manifest.metrics["search"]
 
 
 def test_what_has_nothing_to_search_is_refused(prepared: Context) -> None:
     with pytest.raises(UsageError, match="no weight decay and no dropout"):
-        search(prepared, "ml-100k", model="popularity")
+        search(prepared, RetrieverRequest("ml-100k", model="popularity"))
+
+
+def test_a_search_in_limited_time_is_refused(prepared: Context) -> None:
+    with pytest.raises(UsageError, match="`search` and `max_minutes` do not go together"):
+        search(prepared, RetrieverRequest("ml-100k", max_minutes=1))
 
 
 def test_the_searched_model_loads(prepared: Context) -> None:
     from llamarec_cli.pipeline.prepare import need_dataset
 
-    artefact = search(prepared, "ml-100k", model="lrurec", overrides=OVERRIDES)
+    artefact = search(prepared, RetrieverRequest("ml-100k", model="lrurec", overrides=OVERRIDES))
     data, _ = need_dataset(prepared, "ml-100k")
     model = load_retriever(prepared, artefact.manifest.name, data).model
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())

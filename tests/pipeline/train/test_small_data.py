@@ -8,8 +8,10 @@ from llamarec_cli.artefacts.retrievers import load_results
 from llamarec_cli.data.dataset import PreparedData, save_prepared
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.pipeline.train.retriever import train
-from llamarec_cli.retrieval.models import RETRIEVERS
+from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
+from llamarec_cli.retrieval.registry import RETRIEVERS
 from llamarec_cli.store.manifest import Kind, Manifest
+from llamarec_cli.store.registry import Artefact
 
 NEURAL = {"width": 8, "max_length": 6}
 OVERRIDES = {
@@ -18,6 +20,10 @@ OVERRIDES = {
     "training": {"epochs": 2, "validate_every": 2},
 }
 every_model = pytest.mark.parametrize("model", RETRIEVERS)
+
+
+def trained(context: Context, model: str) -> Artefact:
+    return train(context, RetrieverRequest("tiny", model=model, overrides=OVERRIDES))
 
 
 def keep(context: Context, sequences: list[list[int]], times: list[int] | None = None) -> None:
@@ -35,7 +41,7 @@ def keep(context: Context, sequences: list[list[int]], times: list[int] | None =
 @every_model
 def test_one_user(context: Context, model: str) -> None:
     keep(context, [[1, 2, 3, 4, 5, 6]])
-    artefact = train(context, "tiny", model=model, overrides=OVERRIDES)
+    artefact = trained(context, model)
     for result in load_results(artefact).values():
         assert len(result.ranks_S) == 1
         assert 1 <= result.ranks_S[0] <= 6
@@ -46,22 +52,22 @@ def test_users_of_length_three_leave_no_pair_to_train_on(context: Context, model
     keep(context, [[1, 2, 3], [3, 2, 1], [2, 1, 3]])
     if RETRIEVERS[model].is_neural or RETRIEVERS[model].blends:
         with pytest.raises(LlamaRecError, match="two interactions left to train on"):
-            train(context, "tiny", model=model, overrides=OVERRIDES)
+            trained(context, model)
     else:
-        assert train(context, "tiny", model=model, overrides=OVERRIDES).manifest.metrics["test"]["recall@10"] > 0
+        assert trained(context, model).manifest.metrics["test"]["recall@10"] > 0
 
 
 @every_model
 def test_users_of_length_two_cannot_be_evaluated(context: Context, model: str) -> None:
     keep(context, [[1, 2], [2, 1]])
     with pytest.raises(LlamaRecError, match="nothing can be held out"):
-        train(context, "tiny", model=model, overrides=OVERRIDES)
+        trained(context, model)
 
 
 @every_model
 def test_a_catalogue_smaller_than_k(context: Context, model: str) -> None:
     keep(context, [[1, 2, 3, 1, 2], [2, 3, 1, 2, 3], [3, 1, 2, 3, 4]])
-    results = load_results(train(context, "tiny", model=model, overrides=OVERRIDES))
+    results = load_results(trained(context, model))
     for result in results.values():
         candidates = result.candidates
         assert candidates.k <= 4
@@ -72,4 +78,4 @@ def test_a_catalogue_smaller_than_k(context: Context, model: str) -> None:
 @every_model
 def test_equal_timestamps(context: Context, model: str) -> None:
     keep(context, [[1, 2, 3, 4, 5], [2, 3, 4, 5, 1], [3, 4, 5, 1, 2]], times=[7] * 15)
-    assert train(context, "tiny", model=model, overrides=OVERRIDES).manifest.metrics["test"]["recall@10"] > 0
+    assert trained(context, model).manifest.metrics["test"]["recall@10"] > 0

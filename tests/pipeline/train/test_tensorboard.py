@@ -1,4 +1,4 @@
-"""Figures for TensorBoard: the real package where it is installed, and in its place what records the calls."""
+"""Logs for TensorBoard, with the real package where it is installed and with a fake that records calls."""
 
 import errno
 import os
@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.pipeline.train.tensorboard import figures_in, need_figures_folder
+from llamarec_cli.pipeline.train.tensorboard import metrics_log, need_log_folder
 
 
-def test_a_missing_package_is_a_sentence_before_anything_is_made(
+def test_a_missing_package_is_reported_before_anything_is_made(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from typer.testing import CliRunner
@@ -58,29 +58,29 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Recorder]:
     return Recorder.made
 
 
-def test_figures_go_to_their_steps(recorded: list[Recorder], tmp_path: Path) -> None:
-    with figures_in(tmp_path / "logs", 4) as log:
+def test_metrics_are_logged_at_their_steps(recorded: list[Recorder], tmp_path: Path) -> None:
+    with metrics_log(tmp_path / "logs", 4) as log:
         log(5, {"train/loss": 1.0})
         log(6, {"train/loss": 0.5, "train/learning_rate": 1e-4})
     (writer,) = recorded
     assert writer.purge_step == 5
     assert writer.scalars == {"train/loss": [(5, 1.0), (6, 0.5)], "train/learning_rate": [(6, 1e-4)]}
-    with figures_in(None, 0) as log:
+    with metrics_log(None, 0) as log:
         log(1, {"train/loss": 1.0})
     assert len(recorded) == 1
 
 
-def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     (tmp_path / "file").write_text("")
     for folder in ("file/logs", "file", "x" * 300, "a\0b"):
-        with pytest.raises(LlamaRecError, match="Figures cannot be written"):
-            need_figures_folder(tmp_path / folder)
-        with pytest.raises(LlamaRecError), figures_in(tmp_path / folder, 0):
+        with pytest.raises(LlamaRecError, match="Metrics cannot be logged"):
+            need_log_folder(tmp_path / folder)
+        with pytest.raises(LlamaRecError), metrics_log(tmp_path / folder, 0):
             pass
 
 
-def test_what_cannot_be_written_later_is_a_sentence_too(
+def test_a_later_write_error_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     writing = pytest.importorskip("tensorboard.summary.writer.event_file_writer")
@@ -90,7 +90,7 @@ def test_what_cannot_be_written_later_is_a_sentence_too(
 
     with (
         pytest.raises(LlamaRecError, match=r"disk is full: .*logs"),
-        figures_in(tmp_path / "logs", 0) as log,
+        metrics_log(tmp_path / "logs", 0) as log,
         monkeypatch.context() as patch,
     ):
         patch.setattr(writing.RecordWriter, "write", full)
@@ -101,10 +101,10 @@ def test_what_cannot_be_written_later_is_a_sentence_too(
 
 def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    with figures_in(tmp_path / "logs", 0) as log:
+    with metrics_log(tmp_path / "logs", 0) as log:
         for step in (1, 2, 3):
             log(step, {"train/loss": 1 / step})
-    with figures_in(tmp_path / "logs", 1) as log:  # went on from step 1
+    with metrics_log(tmp_path / "logs", 1) as log:  # went on from step 1
         log(2, {"train/loss": 7.0})
     found = accumulator.EventAccumulator(str(tmp_path / "logs")).Reload()
     assert [(event.step, event.value) for event in found.Scalars("train/loss")] == [(1, 1.0), (2, 7.0)]

@@ -13,10 +13,11 @@ from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.retrievers import load_retriever
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.errors import LlamaRecError
-from llamarec_cli.language_model import title_reading
-from llamarec_cli.language_model.title_reading import TitleReader
+from llamarec_cli.language_model import title_encoder
+from llamarec_cli.language_model.title_encoder import TitleEncoder
 from llamarec_cli.pipeline.prepare import need_dataset, prepare_dataset
 from llamarec_cli.pipeline.train.retriever import train
+from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
 from llamarec_cli.pipeline.train.title_vectors import Reading, need_title_vectors, raw_of_new_titles
 from llamarec_cli.progress import Progress
 from llamarec_cli.retrieval.candidates import rank_targets
@@ -53,7 +54,7 @@ def test_titles_are_read_once(
 ) -> None:
     first = need_title_vectors(context, *dataset, base, READING)
     assert first.shape == (40, 128)
-    monkeypatch.setattr(TitleReader, "read", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(TitleEncoder, "encode", lambda *_: pytest.fail("read again"))
     assert torch.equal(need_title_vectors(context, *dataset, base, READING), first)
 
 
@@ -72,8 +73,8 @@ def test_another_base_or_another_way_of_reading_reads_anew(
 def test_a_reading_that_was_killed_goes_on_to_the_same_bytes(
     context: Context, dataset: tuple[Artefact, PreparedData], base: BaseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(title_reading, "_TITLES_A_PASS", 4)
-    monkeypatch.setattr(title_reading, "_SAVE_EVERY", 2)
+    monkeypatch.setattr(title_encoder, "_BATCH_SIZE", 4)
+    monkeypatch.setattr(title_encoder, "_SAVE_EVERY", 2)
 
     def killed(progress: Progress) -> None:
         if progress.done == 20:
@@ -96,7 +97,7 @@ def test_a_retriever_of_titles_needs_no_language_model_but_for_new_titles(
     context: Context, dataset: tuple[Artefact, PreparedData], base: BaseModel, tmp_path: Path
 ) -> None:
     _, data = dataset
-    made = train(context, "ml-100k", model="textrec", base=base.name, overrides=OVERRIDES)
+    made = train(context, RetrieverRequest("ml-100k", model="textrec", base=base.name, overrides=OVERRIDES))
     assert made.manifest.config["base_digest"] == base.digest
     (tmp_path / "tiny").rename(tmp_path / "away")
     found = load_retriever(context, "ml-100k/textrec", data)
@@ -116,7 +117,7 @@ def test_a_retriever_of_titles_needs_no_language_model_but_for_new_titles(
 def test_controls_are_options_of_the_same_model(context: Context, dataset: tuple[Artefact, PreparedData]) -> None:
     for features in ("tfidf", "random"):
         overrides = {**OVERRIDES, "textrec": {**OVERRIDES["textrec"], "features": features}}
-        made = train(context, "ml-100k", model="textrec", base="nowhere", overrides=overrides)
+        made = train(context, RetrieverRequest("ml-100k", model="textrec", base="nowhere", overrides=overrides))
         assert made.manifest.name == f"ml-100k/textrec-{features}"
         assert "base" not in made.manifest.config
         assert not load_retriever(context, made.manifest.name, dataset[1]).model.reads_language_model
@@ -126,9 +127,9 @@ def test_a_blend_takes_rows_and_checkpoints_by_name(
     context: Context, dataset: tuple[Artefact, PreparedData], base: BaseModel
 ) -> None:
     overrides = {**OVERRIDES, "textrec": {**OVERRIDES["textrec"], "features": "random"}}
-    train(context, "ml-100k", model="textrec", overrides=overrides)
+    train(context, RetrieverRequest("ml-100k", model="textrec", overrides=overrides))
     blended = {**OVERRIDES, "ensemble": {"retrievers": ["lrurec", "textrec", "textrec-random"]}}
-    made = train(context, "ml-100k", model="ensemble", base=base.name, overrides=blended)
+    made = train(context, RetrieverRequest("ml-100k", model="ensemble", base=base.name, overrides=blended))
     assert set(made.manifest.parents) == {"ml-100k", "ml-100k/lrurec", "ml-100k/textrec", "ml-100k/textrec-random"}
     parts = [part["name"] for part in made.manifest.metrics["blend"]["parts"]]
     assert parts == ["lrurec", "textrec", "textrec-random", "together", "following"]
@@ -138,10 +139,12 @@ def test_a_blend_takes_rows_and_checkpoints_by_name(
     with pytest.raises(LlamaRecError, match="did you mean"):
         train(
             context,
-            "ml-100k",
-            model="ensemble",
-            name="ml-100k/other",
-            overrides={**OVERRIDES, "ensemble": {"retrievers": ["lrurek"]}},
+            RetrieverRequest(
+                "ml-100k",
+                model="ensemble",
+                name="ml-100k/other",
+                overrides={**OVERRIDES, "ensemble": {"retrievers": ["lrurek"]}},
+            ),
         )
 
 

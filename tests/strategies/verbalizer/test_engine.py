@@ -5,31 +5,14 @@ import pytest
 import torch
 from fakes import byte_tokenizer, ranking_examples, tiny_llama
 
-from llamarec_cli.language_model.attention import use_own_attention
+from llamarec_cli.language_model.attention import use_block_attention
 from llamarec_cli.language_model.base_models import load_base_model, load_tokenizer
 from llamarec_cli.ranking.examples import RankingExample
-from llamarec_cli.strategies.prompt import MAX_TITLE_TOKENS, render_prompt
-from llamarec_cli.strategies.prompt_encoder import PromptEncoder, cut_title
+from llamarec_cli.strategies.prompt import render_prompt
+from llamarec_cli.strategies.prompt_encoder import PromptEncoder
 from llamarec_cli.strategies.verbalizer.engine import RankingEngine
 
 TITLES = ["", *(f"Film {number}" for number in range(1, 31))]
-
-
-def test_titles_are_cut_at_32_tokens() -> None:
-    tokenizer = byte_tokenizer()
-    assert cut_title(tokenizer, "x" * 40) == "x" * MAX_TITLE_TOKENS
-    assert cut_title(tokenizer, "short") == "short"
-
-
-def test_a_cut_never_leaves_half_a_character() -> None:
-    assert cut_title(byte_tokenizer(), "x" * 31 + "é") == "x" * 31
-
-
-def test_only_the_last_20_items_are_read() -> None:
-    tokenizer = byte_tokenizer()
-    encoder = PromptEncoder(tokenizer, TITLES)
-    prompt = tokenizer.decode(encoder.encode(list(range(1, 26)), [26, 27]))
-    assert prompt == render_prompt([TITLES[item] for item in range(6, 26)], ["Film 26", "Film 27"])
 
 
 def test_probabilities_equal_those_of_the_plain_path_with_full_logits() -> None:
@@ -67,21 +50,10 @@ def test_batches_give_what_single_prompts_give(tokens: int) -> None:
 def test_bfloat16_in_blocks_and_in_batches_agrees_with_the_plain_path_in_float32() -> None:
     plain = tiny_llama()
     half = tiny_llama().to(torch.bfloat16)
-    use_own_attention(half)
+    use_block_attention(half)
     encoder = PromptEncoder(byte_tokenizer(), TITLES)
     expected = dict(RankingEngine(plain, encoder).rank_many(examples()))
     engine = RankingEngine(half, encoder)
     for found in (engine.rank_many(examples()), engine.rank_many(examples()), engine.rank_in_batches(examples())):
         for index, ranked in found:
             assert np.allclose(np.exp(ranked), np.exp(expected[index]), atol=0.02)
-
-
-def test_what_is_known_of_a_prompt_reaches_up_to_its_first_candidate() -> None:
-    encoder = PromptEncoder(byte_tokenizer(), TITLES)
-    for history in ([], [1], [1, 2, 3]):
-        prompt = encoder.prompt(history, [4, 5])
-        known = encoder.tokenizer.decode(prompt.ids[: prompt.shared])
-        assert known.endswith("Candidate pool: (A)")
-        other = encoder.prompt(history, [5, 6, 7])
-        assert other.shared == prompt.shared
-        assert other.ids[: prompt.shared] == prompt.ids[: prompt.shared]

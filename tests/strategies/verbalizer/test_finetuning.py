@@ -1,23 +1,22 @@
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from fakes import tiny_llama
-from tiny_models import tiny_model
 
-from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.evaluation.metrics import ndcg_at
 from llamarec_cli.language_model.adapters import adapter_parameters, add_adapter, merge_adapter, save_adapter
-from llamarec_cli.language_model.base_models import Quantization, load_base_model
+from llamarec_cli.language_model.base_models import load_base_model
+from llamarec_cli.names import Quantization
 from llamarec_cli.progress import Progress
 from llamarec_cli.ranking.examples import TrainingExamples
 from llamarec_cli.strategies.prompt_encoder import PromptEncoder
 from llamarec_cli.strategies.verbalizer.config import RankerConfig
 from llamarec_cli.strategies.verbalizer.engine import RankingEngine
-from llamarec_cli.strategies.verbalizer.finetuning import Listeners, RankerState, train_ranker
+from llamarec_cli.strategies.verbalizer.finetuning import RankerState, RunOptions, train_adapter
 from llamarec_cli.strategies.verbalizer.loss import answer_loss, encode_example
 from llamarec_cli.strategies.verbalizer.validation import RankerValidation, ValidationSet, expected_ndcg_of_chance
 
@@ -71,7 +70,7 @@ def test_the_loss_falls(
         CONFIG, max_examples=80, validate_every=4, learning_rate=5e-2, checkpointing=checkpointing
     )
     model = load_base_model(tiny_base_folder, CPU, quantization)
-    _, state = train_ranker(model, encoder, examples, validation_of(examples), config)
+    _, state = train_adapter(model, encoder, examples, validation_of(examples), config)
     assert [validation.step for validation in state.validations] == [0, 4, 8, 12, 16, 20]
     # An adapter on two attention maps of a random model can do no better than learn which answers are frequent.
     assert state.validations[-1].loss < state.validations[1].loss - 0.2
@@ -102,8 +101,8 @@ def test_progress_tells_the_pace_and_the_time_left(
 ) -> None:
     model, reports = load_base_model(tiny_base_folder, CPU), list[Progress]()
     config = dataclasses.replace(CONFIG, max_examples=8)
-    listeners = Listeners(report=reports.append)
-    train_ranker(model, encoder, examples, validation_of(examples), config, max_minutes=60, listeners=listeners)
+    options = RunOptions(max_minutes=60, report=reports.append)
+    train_adapter(model, encoder, examples, validation_of(examples), config, options)
     first, second, last = (one for one in reports if one.stage == "train ranker")
     assert re.fullmatch(r"loss \d+\.\d{3}, \d+\.\d\d s an example, [\d,]+ tokens a second", first.detail)
     assert first.seconds_left is not None
@@ -120,9 +119,9 @@ class _KilledError(Exception):
 def test_interrupted_and_resumed_it_ends_like_an_uninterrupted_run(
     tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples, device: str
 ) -> None:
-    def run(**options):  # type: ignore[no-untyped-def]
+    def run(**options: Any):  # type: ignore[no-untyped-def]
         model = load_base_model(tiny_base_folder, torch.device(device))
-        return train_ranker(model, encoder, examples, validation_of(examples), CONFIG, **options)
+        return train_adapter(model, encoder, examples, validation_of(examples), CONFIG, RunOptions(**options))
 
     whole, whole_state = run()
     saved: list[RankerState] = []
@@ -134,7 +133,7 @@ def test_interrupted_and_resumed_it_ends_like_an_uninterrupted_run(
             raise _KilledError
 
     with pytest.raises(_KilledError):
-        run(listeners=Listeners(save_state=die_at_third))
+        run(save_state=die_at_third)
     resumed, resumed_state = run(resume=saved[-1])
     assert resumed_state.validations == whole_state.validations
     expected = adapter_parameters(whole)
@@ -146,7 +145,7 @@ def test_a_saved_adapter_merges_to_the_same_probabilities(
     tiny_base_folder: Path, encoder: PromptEncoder, examples: TrainingExamples, tmp_path: Path
 ) -> None:
     model = load_base_model(tiny_base_folder, CPU).float()
-    adapted, _ = train_ranker(model, encoder, examples, validation_of(examples), CONFIG)
+    adapted, _ = train_adapter(model, encoder, examples, validation_of(examples), CONFIG)
     folder = tmp_path / "adapter"
     folder.mkdir()
     save_adapter(adapted, folder, "tiny")
@@ -166,23 +165,5 @@ def test_nf4_trains_on_cuda(
     config = dataclasses.replace(
         CONFIG, max_examples=80, validate_every=4, learning_rate=5e-2, checkpointing=checkpointing
     )
-    _, state = train_ranker(model, encoder, examples, validation_of(examples), config)
+    _, state = train_adapter(model, encoder, examples, validation_of(examples), config)
     assert state.validations[-1].loss < state.validations[1].loss - 0.2
-
-
-@pytest.mark.parametrize("architecture", ["granite", "cohere", "phi3", "gpt2", "bloom", "opt", "mamba"])
-def test_an_adapter_finds_its_maps_or_says_how_to_name_them(architecture: str) -> None:
-    if architecture in ("phi3", "mamba"):
-        with pytest.raises(LlamaRecError, match=rf"\({architecture}\) has none of the linear maps") as caught:
-            add_adapter(tiny_model(architecture), rank=2, alpha=4, dropout=0.0)
-        name = {"phi3": "qkv_proj", "mamba": "in_proj"}[architecture]
-        assert name in str(caught.value.hint)
-        assert adapter_parameters(add_adapter(tiny_model(architecture), 2, 4, 0.0, [name]))
-    else:
-        assert adapter_parameters(add_adapter(tiny_model(architecture), rank=2, alpha=4, dropout=0.0))
-
-
-@pytest.mark.parametrize("target", ["no_such_map", "lm_head", "embed_tokens", "proj"])
-def test_maps_that_a_model_lacks_are_a_sentence(target: str) -> None:
-    with pytest.raises(LlamaRecError, match=f"has no linear maps called {target}"):
-        add_adapter(tiny_llama(), 2, 4, 0.0, [target])

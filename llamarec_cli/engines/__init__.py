@@ -1,0 +1,1 @@
+"""Engines: execution of ranking over many users, in this process or elsewhere."""

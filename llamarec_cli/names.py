@@ -1,0 +1,51 @@
+"""Named choices that the command line shares with the rest of the package. Imports no torch, so that help is fast."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from llamarec_cli.errors import UnknownNameError
+
+
+class Precision(StrEnum):
+    """Data type of a base model at inference; NF4 stores the weights in 4 bits and computes in bfloat16."""
+
+    BF16 = "bf16"
+    FP16 = "fp16"
+    FP32 = "fp32"
+    NF4 = "nf4"
+
+
+class Quantization(StrEnum):
+    """Storage format of the frozen base model's weights during training."""
+
+    NF4 = "nf4"
+    NONE = "none"
+
+
+def parse_precision(name: str | None) -> Precision | None:
+    """Return the precision of that name; None for None, which stands for the device's default.
+
+    Raises:
+        UnknownNameError: There is no such precision.
+    """
+    if name is None:
+        return None
+    try:
+        return Precision(name)
+    except ValueError:
+        raise UnknownNameError(name, "precision", Precision) from None
+
+
+def parse_quantization(name: str | None) -> Quantization | None:
+    """Return the quantisation of that name; None for None, which stands for the device's default.
+
+    Raises:
+        UnknownNameError: There is no such quantisation.
+    """
+    if name is None:
+        return None
+    try:
+        return Quantization(name)
+    except ValueError:
+        raise UnknownNameError(name, "quantisation", Quantization) from None
