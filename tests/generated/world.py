@@ -144,5 +144,5 @@ def surroundings(folder: Path) -> Iterator[None]:
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         patch.setattr(socket, "getaddrinfo", unreachable)
-        patch.setattr("llamarec_cli.pipeline.bench.machine._gflops", lambda *_: 1.0)
+        patch.setattr("llamarec_cli.pipeline.bench.machine._SIDE", 8)
         yield
