@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -151,10 +150,9 @@ def _with_a_script(folder: Path, random: Random, trace: Path) -> str:
     if random.random() < 0.5:
         (folder / "chat_template.jinja").write_text(str(random.choice(_SETTINGS["chat_template"][:3])))
         return "chat_template.jinja"
-    value = json.loads((folder / "tokenizer.json").read_text()) if (folder / "tokenizer.json").is_file() else {}
     pattern = random.choice(["(a+)+$", "(.*)*x", "(?<x>", "", "\\p{Evil}"])
-    value["pre_tokenizer"] = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-    (folder / "tokenizer.json").write_text(json.dumps(value))
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+    planted.changed(folder / "tokenizer.json", lambda value: value.update(pre_tokenizer=split))
     return f"pattern {pattern}"
 
 

@@ -89,7 +89,11 @@ def a_pickle(folder: Path, random: Random, trace: Path, name: str | None = None)
 
 
 def changed(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """Change a JSON file; one that is not there begins empty."""
-    value = json.loads(path.read_text()) if path.is_file() else {}
+    """Change a JSON file; one that is not there, or holds no object any more, begins empty."""
+    try:
+        value = json.loads(path.read_text()) if path.is_file() else {}
+    except ValueError:
+        value = {}
+    value = value if isinstance(value, dict) else {}
     found = change(value)
     path.write_bytes(mutations.json_text(value if found is None else found))
