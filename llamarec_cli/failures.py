@@ -20,6 +20,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 # The errno in messages of libraries written in Rust, and in those of Python itself.
 _IN_RUST, _IN_PYTHON = re.compile(r"\(os error (\d+)\)"), re.compile(r"\[Errno (\d+)\]")
 _RUST_LIBRARIES = {"safetensors", "polars"}
+_NO_MEMORY = re.compile(r"can't allocate memory|out of memory|not enough memory", re.IGNORECASE)
 _LONGEST_SHOWN = 160
 
 
@@ -59,6 +60,17 @@ def file_failure(error: BaseException, place: Path | str = "a file", hint: str |
         return LlamaRecError("A path begins with ~ and a user who does not exist.", hint or "Write the path in full.")
     if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):
         return LlamaRecError("A path is a symbolic link to itself.", hint or "Give another path.")
+    return None
+
+
+def memory_failure(error: BaseException) -> LlamaRecError | None:
+    """Translate an error about memory that could not be had; return None for any other error."""
+    # torch raises a RuntimeError for the CPU's memory, and a subclass of it for a GPU's.
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
+        return LlamaRecError(
+            "There is not enough memory for this.",
+            "Lower width, batch_size or max_length in a `config` file, or choose a smaller base model with `base`.",
+        )
     return None
 
 

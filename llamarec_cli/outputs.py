@@ -33,6 +33,8 @@ def need_output(path: Path, remedy: str, longest: str = PARTIAL) -> None:
             raise LlamaRecError(f"{display_path(path)} is a folder.", hint)
         if path.exists() and not path.is_file():
             raise LlamaRecError(f"{display_path(path)} is not a regular file.", hint)
+        if path.is_symlink() and not path.exists():
+            raise LlamaRecError(f"{display_path(path)} is a symbolic link to a file that does not exist.", hint)
         if not os.access(path.parent, os.W_OK):
             raise LlamaRecError(f"The folder {display_path(path.parent)} cannot be written.", hint)
         # Raises for a name that is too long or cannot be encoded.

@@ -36,3 +36,9 @@ def test_an_output_appears_only_if_the_block_succeeds(tmp_path: Path) -> None:
         partial.write_text("new")
     assert [file.name for file in tmp_path.iterdir()] == ["out.md"]
     assert path.read_text() == "new"
+
+
+def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out.json").symlink_to(tmp_path / "nowhere" / "at-all")
+    with pytest.raises(LlamaRecError, match="symbolic link to a file that does not exist"):
+        need_output(tmp_path / "out.json", "change `output`")

@@ -21,7 +21,7 @@ from llamarec_cli.cli import bench, completion, console, doctor, evaluate, prepa
 from llamarec_cli.cli.choices import fill_help
 from llamarec_cli.cli.streams import prepare_streams
 from llamarec_cli.errors import LlamaRecError, UsageError
-from llamarec_cli.failures import file_failure
+from llamarec_cli.failures import file_failure, memory_failure
 from llamarec_cli.interrupts import EXIT_CODE, while_working
 from llamarec_cli.numbers import problem_with
 
@@ -55,8 +55,8 @@ class _ErrorBoundary(TyperGroup):
             _discard_output()
             raise typer.Exit(0) from None
         except Exception as error:
-            # A file that cannot be used is no bug, wherever in the program it was met.
-            if failure := file_failure(error):
+            # A file that cannot be used, or too little memory, is no bug, wherever in the program it was met.
+            if failure := file_failure(error) or memory_failure(error):
                 console.show_error(failure)
                 raise typer.Exit(failure.exit_code) from error
             raise

@@ -7,6 +7,7 @@ milliseconds is invalid. Values in any other format are null.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -64,7 +65,11 @@ def read_timestamps(frame: pl.LazyFrame, column: str, given: str | None = None) 
     frame = frame.with_columns(value.cast(pl.String).str.strip_chars().alias(_TEXT))
     text = pl.col(_TEXT)
     if given is not None:
-        return _read(frame, text.str.to_datetime(given, strict=False, time_unit="us").dt.epoch("us"), given)
+        with warnings.catch_warnings():
+            # A format that polars advises against is judged by the values that it matches, as any other.
+            warnings.simplefilter("ignore", pl.exceptions.ChronoFormatWarning)
+            parsed = text.str.to_datetime(given, strict=False, time_unit="us")
+        return _read(frame, parsed.dt.epoch("us"), given)
     number = (
         value
         if kind.is_numeric()

@@ -97,3 +97,8 @@ def test_other_text_is_null(text: str) -> None:
 def test_a_given_format() -> None:
     assert read("31/12/24 10:00 +0100", form="%d/%m/%y %H:%M %z")[0] == [at(2024, 12, 31, 9)]
     assert read("2024", form="%")[0] == [None]
+
+
+def test_a_format_that_polars_advises_against_gives_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    read("1.5", "2.5", form="%f")
+    assert not recwarn.list

@@ -21,7 +21,7 @@ from generated.hostile_homes import home
 from generated.hostile_models import model_folder
 from generated.world import World, made_world, surroundings
 
-HOSTILE = int(os.environ.get("LLAMAREC_HOSTILE", "40"))
+HOSTILE = int(os.environ.get("LLAMAREC_HOSTILE", "24"))
 SEED = int(os.environ.get("LLAMAREC_SEED", "1"))
 _MAKERS: tuple[Callable[[Random, World, Path], list[Case]], ...] = (model_folder, model_folder, archive, home)
 

@@ -18,7 +18,7 @@ from generated.checking import Case, snapshot, wrong_files
 from generated.warm import Ended, Warm
 from generated.world import World, made_world, surroundings
 
-KILLS = int(os.environ.get("LLAMAREC_KILLS", "40"))
+KILLS = int(os.environ.get("LLAMAREC_KILLS", "24"))
 SEED = int(os.environ.get("LLAMAREC_SEED", "1"))
 
 

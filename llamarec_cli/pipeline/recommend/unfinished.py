@@ -46,7 +46,8 @@ def holds_records(partial: Path) -> bool:
         first = stream.readline(_LONGEST_HEADER)
         if _header_in(first) is not None:
             return stream.readline().endswith(b"\n")
-        is_torn_header = not stream.read(1) and (first.startswith(_BEGINNING) or _BEGINNING.startswith(first))
+        begins = first.startswith(_BEGINNING) or _BEGINNING.startswith(first)
+        is_torn_header = begins and b"\r" not in first and not stream.read(1)
         return first.endswith(b"\n") or not is_torn_header
 
 

@@ -85,7 +85,14 @@ def test_a_header_alone_is_no_loss(tmp_path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"\x94", b" ", b"a text of another program", b'{"begun_with": {}}\n{"line": 1}\n', b'{"begun_wiXh": {}}\n'],
+    [
+        b"\x94",
+        b" ",
+        b"a text of another program",
+        b'{"begun_with": {}}\n{"line": 1}\n',
+        b'{"begun_wiXh": {}}\n',
+        b'{"begun_with": {}}\r{"line": 1}',
+    ],
 )
 def test_records_and_files_of_other_programs_would_be_lost(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "out.partial").write_bytes(content)
