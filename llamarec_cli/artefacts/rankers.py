@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from llamarec_cli.data.splits import HeldOut, Sequences
 from llamarec_cli.errors import LlamaRecError, command
 from llamarec_cli.language_model.catalogue import DEFAULT_BASE
 from llamarec_cli.names import Precision, Quantization
-from llamarec_cli.progress import Progress
+from llamarec_cli.progress import Progress, Reporter
 from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.fusion import FusionGroups, Read
 from llamarec_cli.ranking.scorer import CandidateScorer, score_examples
@@ -43,6 +43,10 @@ _COUNTS = CountsConfig(neighbours=50)
 _SAVE_EVERY = 100
 
 
+# Maps examples, the width K of the scores, the users of a chunk and a progress callback to S x K scores for each chunk.
+ScoreChunks = Callable[[Sequence[RankingExample], int, int, Reporter], Iterator[Array]]
+
+
 def ranker_name(dataset: str, base: str = DEFAULT_BASE) -> str:
     """Return the default name of a ranker of a data set."""
     return f"{dataset}/{base_slug(base)}"
@@ -54,17 +58,23 @@ class TrainedRanker:
 
     Attributes:
         source: Computes its signals; the language model is loaded at its first use.
-        load_strategy: Loads the language model with the scorer of another strategy, for ranking without the fusion.
+        strategy: Strategy of its language model; for a ranker without one, the strategy that needs no training.
+        spec: Returns the recipe of the scorer of a strategy; fetches the base model if it is missing.
         groups: The fitted fusions, and which of them ranks.
         retriever: Name of the retriever it was fitted with.
         artefact: Its checkpoint.
     """
 
     source: SignalSource
-    load_strategy: Callable[[str], CandidateScorer]
+    strategy: str
+    spec: Callable[[str], ScorerSpec]
     groups: FusionGroups
     retriever: str
     artefact: Artefact
+
+    def load_strategy(self, strategy: str) -> CandidateScorer:
+        """Load the language model with the scorer of a strategy, for ranking without the fusion."""
+        return open_scorer(self.spec(strategy))
 
 
 def load_ranker(context: Context, name: str, data: PreparedData, precision: Precision | None = None) -> TrainedRanker:
@@ -85,19 +95,19 @@ def load_ranker(context: Context, name: str, data: PreparedData, precision: Prec
     if precision is None:
         precision = trained_precision(config)
 
-    def load(strategy: str) -> CandidateScorer:
+    def spec(strategy: str) -> ScorerSpec:
         parents = artefact.manifest.parents
         base = need_base_model(context, config["base"], revision=parents[config["base"]])
         check_base_model(parents, base, name)
-        return open_scorer(ScorerSpec(strategy, base.path, artefact.path, data.titles, precision))
+        return ScorerSpec(strategy, base.path, artefact.path, data.titles, precision)
 
     own = UNTRAINED_STRATEGY if config["strategy"] == NO_MODEL else config["strategy"]
     counts = ItemCounts(data.item_count, CountsConfig(**config["counts"]))
     fill(counts, artefact, _COUNTS_FILE)
-    source = SignalSource(counts, data.titles, lambda: load(own))
+    source = SignalSource(counts, data.titles, lambda: open_scorer(spec(own)))
     with reading(artefact, "the fusion in its manifest"):
         groups = FusionGroups.from_json(artefact.manifest.metrics["fusion"])
-    return TrainedRanker(source, load, groups, config["retriever"], artefact)
+    return TrainedRanker(source, own, spec, groups, config["retriever"], artefact)
 
 
 def trained_precision(config: Mapping[str, Any]) -> Precision | None:
@@ -167,6 +177,7 @@ def candidate_reader(
     *,
     stage: str,
     states: TrainingStates,
+    score: ScoreChunks | None = None,
 ) -> Read:
     """Return a function that scores some users' candidates with the language model, and saves the scores regularly.
 
@@ -178,6 +189,7 @@ def candidate_reader(
         examples: Histories and pools of S users.
         stage: Name of the progress bar.
         states: Saved scores; the caller clears them once the result is in the store.
+        score: Scores the examples chunk by chunk; by default in this process.
     """
 
     def read(places_SK: npt.NDArray[np.int64]) -> Array:
@@ -186,21 +198,29 @@ def candidate_reader(
         if saved := states.load():
             tensors, numbers = saved
             scores_SK, done = tensors["scores"].numpy(), numbers["done"]
-        if done < len(examples):
-            source.scorer.disable_cache()
-        while done < len(examples):
-            until = min(done + _SAVE_EVERY, len(examples))
 
-            def report(progress: Progress, done: int = done) -> None:
-                context.report(Progress(stage, done + progress.done, len(examples)))
+        def report(progress: Progress) -> None:
+            context.report(Progress(stage, done + progress.done, len(examples)))
 
-            some = [of_places(examples[user], places_SK[user]) for user in range(done, until)]
-            scores_SK[done:until] = score_examples(source.scorer, some, places_SK.shape[1], stage, report)
-            done = until
-            states.save({"scores": torch.from_numpy(scores_SK)}, {"done": done})
+        rest = [of_places(examples[user], places_SK[user]) for user in range(done, len(examples))]
+        if rest:
+            for chunk_SK in (score or _score_here(source))(rest, places_SK.shape[1], _SAVE_EVERY, report):
+                scores_SK[done : done + len(chunk_SK)] = chunk_SK
+                done += len(chunk_SK)
+                states.save({"scores": torch.from_numpy(scores_SK)}, {"done": done})
         return scores_SK
 
     return read
+
+
+def _score_here(source: SignalSource) -> ScoreChunks:
+    def score(examples: Sequence[RankingExample], k: int, chunk_size: int, report: Reporter) -> Iterator[Array]:
+        # Scores must not depend on where an interrupted run resumes.
+        source.scorer.disable_cache()
+        for begin in range(0, len(examples), chunk_size):
+            yield score_examples(source.scorer, examples[begin : begin + chunk_size], k, "rank", report)
+
+    return score
 
 
 def of_places(example: RankingExample, places_K: npt.NDArray[np.int64]) -> RankingExample:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llamarec_cli.cli import complete, console
 from llamarec_cli.cli.evaluate_tables import show_evaluation, show_strategy_evaluation
-from llamarec_cli.cli.options import JsonOption, PrecisionOption, StrategyOption
+from llamarec_cli.cli.options import EngineOption, JsonOption, PrecisionOption, StrategyOption
 from llamarec_cli.cli.session import pipeline_context
+from llamarec_cli.engines.registry import DEFAULT_ENGINE, engine_row
 from llamarec_cli.errors import UsageError, command
+from llamarec_cli.names import parse_precision
 from llamarec_cli.outputs import need_output, written_whole
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def _evaluate(
         int | None, typer.Option(min=1, help=f"Users that are ranked with --strategy; {_SAMPLE} by default.")
     ] = None,
     precision: PrecisionOption = None,
+    engine: EngineOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the trained models of a data set on the test split.
@@ -64,10 +67,12 @@ def _evaluate(
 
     With --strategy, the language model alone ranks a sample of the users whose item is among the candidates.
     """
+    where = engine_row(engine or DEFAULT_ENGINE).name
     if strategy is not None:
         if compare or output is not None:
             raise UsageError("--compare and --output cannot be used with --strategy.", "Leave them out, or use --json.")
-        _evaluate_strategy(dataset, strategy, ranker, sample or _SAMPLE, precision, as_json)
+        asked = {"ranker": ranker, "sample": sample or _SAMPLE, "precision": parse_precision(precision)}
+        _evaluate_strategy(dataset, strategy, asked | {"engine": where}, as_json)
         return
     if precision is not None or sample is not None:
         raise UsageError(
@@ -78,7 +83,7 @@ def _evaluate(
     pair = _pair(compare)
     form = None if output is None else _format_of(output)
     with pipeline_context() as context:
-        result = evaluate(context, dataset, ranker=ranker, compare=pair)
+        result = evaluate(context, dataset, ranker=ranker, compare=pair, engine=where)
     if output is not None and form is not None:
         _write_tables(result, output, form)
     if as_json:
@@ -129,16 +134,13 @@ def _as_json(result: Evaluation) -> dict[str, object]:
     }
 
 
-def _evaluate_strategy(
-    dataset: str, strategy: str, ranker: str | None, sample: int, precision: str | None, as_json: bool
-) -> None:
-    from llamarec_cli.names import parse_precision
+def _evaluate_strategy(dataset: str, strategy: str, asked: dict[str, Any], as_json: bool) -> None:
     from llamarec_cli.pipeline.evaluate.strategy import evaluate_strategy
     from llamarec_cli.strategies.registry import strategy_row
 
-    name, parsed = strategy_row(strategy).name, parse_precision(precision)
+    name = strategy_row(strategy).name
     with pipeline_context() as context:
-        result = evaluate_strategy(context, dataset, name, ranker=ranker, sample=sample, precision=parsed)
+        result = evaluate_strategy(context, dataset, name, **asked)
     if as_json:
         models = {model: {"valid": metrics} for model, metrics in result.metrics.items()}
         console.print_json({"dataset": dataset, **asdict(result), "models": models})

@@ -17,6 +17,12 @@ StrategyOption = Annotated[
         autocompletion=complete.all_strategies,
     ),
 ]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", help="Where a language model ranks many users: {engines}.", autocompletion=complete.engines
+    ),
+]
 PrecisionOption = Annotated[
     str | None,
     typer.Option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llamarec_cli.cli import complete, console
+from llamarec_cli.cli.options import EngineOption
 from llamarec_cli.cli.session import pipeline_context, read_text
 from llamarec_cli.data.histories import parse_history
 from llamarec_cli.engines.registry import DEFAULT_ENGINE, engine_row
@@ -54,10 +55,7 @@ def _recommend(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted output.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite the output.")] = False,
-    engine: Annotated[
-        str | None,
-        typer.Option(help="Where the users of --input are ranked: {engines}.", autocompletion=complete.engines),
-    ] = None,
+    engine: EngineOption = None,
     dataset: Annotated[
         str | None,
         typer.Option(

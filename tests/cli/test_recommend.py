@@ -1,19 +1,16 @@
 """`recommend`: engines appear by themselves, and an interrupt says how to continue."""
 
-import pickle
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_recommender import Fake, FakeSpec, write_users
+from toy_engine import Toy, open_toy
 from typer.testing import CliRunner
 
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.cli import complete
 from llamarec_cli.cli.app import app
-from llamarec_cli.engines.engine import Engine, Worker, WorkerSpec
 from llamarec_cli.engines.registry import ENGINES, EngineRow
 from llamarec_cli.pipeline.prepare import prepare_dataset
 from llamarec_cli.pipeline.recommend import worker as worker_module
@@ -22,25 +19,6 @@ from llamarec_cli.pipeline.train.ranker_plan import RankerRequest
 from llamarec_cli.pipeline.train.retriever import train as train_retriever
 from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
 from llamarec_cli.store.registry import Store
-
-
-class Toy(Engine[Any, Any]):
-    """Runs a worker, opened from the pickled spec, in a thread."""
-
-    chunks = 0
-
-    def __init__(self, spec: WorkerSpec) -> None:
-        self._worker = pickle.loads(pickle.dumps(spec)).open()  # noqa: S301  # of this test
-
-    def map(self, chunks: Iterable[Any]) -> Iterator[Any]:
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            for chunk in chunks:
-                type(self).chunks += 1
-                yield pool.submit(self._worker, chunk).result()
-
-
-def open_toy(spec: WorkerSpec, worker: Worker[Any, Any]) -> Toy:
-    return Toy(spec)
 
 
 def run(*arguments: str, code: int = 0) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,13 @@ from llamarec_cli.artefacts.retrievers import SplitResult
 from llamarec_cli.artefacts.training_state import TrainingStates
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out
+from llamarec_cli.engines.examples import score_through_engine
+from llamarec_cli.engines.registry import DEFAULT_ENGINE
 from llamarec_cli.evaluation.metrics import Ranks, all_metrics, ndcg_at, ndcg_per_user, ranks_of_answers
 from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
 from llamarec_cli.pipeline.both_stages import load_both_stages
+from llamarec_cli.progress import Reporter
+from llamarec_cli.ranking.examples import RankingExample
 from llamarec_cli.ranking.fusion import EVERYTHING, PLAIN, RETRIEVER, SIGNALS, FusionGroups, Places
 from llamarec_cli.ranking.signals import Array
 from llamarec_cli.store.manifest import Kind, Manifest
@@ -111,7 +115,9 @@ def ablate(groups: FusionGroups, ranks: Mapping[str, Ranks]) -> Ablation | None:
     return Ablation(rows, groups.chosen, groups.reason, contribution, second_stage)
 
 
-def ranks_by_group(context: Context, ranker: Artefact, data: PreparedData) -> dict[str, Ranks]:
+def ranks_by_group(
+    context: Context, ranker: Artefact, data: PreparedData, engine: str = DEFAULT_ENGINE
+) -> dict[str, Ranks]:
     """Return the test ranks under each group of a ranker's signals, from the cache if it holds them."""
     name = f"{ranker.manifest.name}.test"
     parents = {ranker.manifest.name: ranker.manifest.digest}
@@ -123,7 +129,7 @@ def ranks_by_group(context: Context, ranker: Artefact, data: PreparedData) -> di
         if cached.manifest.parents == parents and cached.manifest.config.get("ranker") == digest:
             return load_file(cached.path / _RANKS_FILE)
     states = TrainingStates(context, name, {"parents": parents, "ranker": digest})
-    ranks = _compute_ranks(context, ranker, data, states)
+    ranks = _compute_ranks(context, ranker, data, engine, states)
     manifest = Manifest(
         name=name,
         kind=Kind.EVALUATION,
@@ -138,7 +144,9 @@ def ranks_by_group(context: Context, ranker: Artefact, data: PreparedData) -> di
     return ranks
 
 
-def _compute_ranks(context: Context, ranker: Artefact, data: PreparedData, states: TrainingStates) -> dict[str, Ranks]:
+def _compute_ranks(
+    context: Context, ranker: Artefact, data: PreparedData, engine: str, states: TrainingStates
+) -> dict[str, Ranks]:
     """Order the pool of each user whose item is in it; all other users keep the retriever's rank."""
     _, retriever, trained = load_both_stages(context, ranker.manifest.config["dataset"], ranker.manifest.name)
     cases = held_out(data, Split.TEST)
@@ -147,8 +155,15 @@ def _compute_ranks(context: Context, ranker: Artefact, data: PreparedData, state
     answers = np.array([example.answer for example in examples], dtype=np.int64)
     candidates = result.candidates.of_users(result.retrieved)
     signals = trained.source.compute(examples, candidates)
+
+    def score(some: Sequence[RankingExample], k: int, chunk_size: int, report: Reporter) -> Iterator[Array]:
+        spec, source = trained.spec(trained.strategy), trained.source
+        return score_through_engine(
+            engine, spec, lambda: source.scorer, some, k=k, chunk_size=chunk_size, report=report
+        )
+
     # All groups that use the language model read the same candidates, so these are read once.
-    read = candidate_reader(context, trained.source, examples, stage="rank test users", states=states)
+    read = candidate_reader(context, trained.source, examples, stage="rank test users", states=states, score=score)
     scores: list[Array] = []
 
     def read_once(places_SK: Places) -> Array:

@@ -18,6 +18,7 @@ from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.rankers import open_ranker, ranker_name
 from llamarec_cli.artefacts.retrievers import retriever_name
 from llamarec_cli.data.dataset import PreparedData
+from llamarec_cli.engines.registry import DEFAULT_ENGINE
 from llamarec_cli.errors import UnknownNameError, UsageError, command
 from llamarec_cli.evaluation.metrics import Ranks, all_metrics, gains_per_user
 from llamarec_cli.evaluation.paper import TABLE_1, TABLE_3, TABLE_4, TWO_STAGES
@@ -129,7 +130,12 @@ class _Models:
 
 
 def evaluate(
-    context: Context, dataset: str, *, ranker: str | None = None, compare: tuple[str, str] | None = None
+    context: Context,
+    dataset: str,
+    *,
+    ranker: str | None = None,
+    compare: tuple[str, str] | None = None,
+    engine: str = DEFAULT_ENGINE,
 ) -> Evaluation:
     """Measure every stored retriever of a data set, and one ranker, on the test split.
 
@@ -139,6 +145,7 @@ def evaluate(
         ranker: Name of the ranker; by default `DATASET/smollm2-135m` if the store holds it.
         compare: Two models to compare; by default the ranker and its retriever, without a ranker the two best
             retrievers by NDCG@10.
+        engine: Where a language model ranks the test users.
 
     Raises:
         LlamaRecError: Nothing has been trained on that data set.
@@ -150,7 +157,7 @@ def evaluate(
     retrievers = load_retrievers(context, dataset, data, wanted)
     if ranker is not None or wanted in context.store:
         artefact = _open_ranker_of(context, dataset, wanted, data)
-        models = _with_ranker(context, data, artefact, retrievers, compare)
+        models = _with_ranker(context, data, artefact, retrievers, compare, engine)
     else:
         models = _without_ranker(dataset, retrievers, compare)
     all_table, valid_table = _tables(dataset, models)
@@ -187,6 +194,7 @@ def _with_ranker(
     ranker: Artefact,
     retrievers: EvaluatedRetrievers,
     compare: tuple[str, str] | None,
+    engine: str,
 ) -> _Models:
     """Return the retrievers, the final order of a ranker, and its language model alone if it reads candidates."""
     config = ranker.manifest.config
@@ -195,7 +203,7 @@ def _with_ranker(
     _check_compared(compare, [*retrievers.runs(), *own, TWO_STAGES])
     first_stage = retrievers.columns[config["retriever"]]
     retrieved = retrievers.results[config["retriever"]].ranks_S
-    by_group = ranks_by_group(context, ranker, data)
+    by_group = ranks_by_group(context, ranker, data, engine)
     runs: dict[str, list[Ranks]] = {**retrievers.runs(), **{name: [by_group[name]] for name in own}}
     runs[TWO_STAGES] = [by_group[groups.chosen]]
     # The valid users are those whose item this very checkpoint retrieved, so its other seeds are not measured on them.

@@ -13,12 +13,13 @@ import numpy as np
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.artefacts.rankers import ranker_name, retrieved_examples
 from llamarec_cli.data.splits import Split, held_out
+from llamarec_cli.engines.examples import score_through_engine
+from llamarec_cli.engines.registry import DEFAULT_ENGINE
 from llamarec_cli.errors import LlamaRecError, command
 from llamarec_cli.evaluation.metrics import all_metrics, gains_per_user, ranks_of_answers
 from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
 from llamarec_cli.names import Precision
 from llamarec_cli.pipeline.both_stages import load_both_stages
-from llamarec_cli.ranking.scorer import score_examples
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def evaluate_strategy(
     sample: int = 100,
     seed: int = 42,
     precision: Precision | None = None,
+    engine: str = DEFAULT_ENGINE,
 ) -> StrategyEvaluation:
     """Rank a sample of the test users whose item was retrieved, by the language model alone.
 
@@ -66,6 +68,7 @@ def evaluate_strategy(
         sample: Number of users to draw; all of them if there are fewer.
         seed: Seed of the draw.
         precision: Precision of the language model; by default the one `load_ranker` chooses.
+        engine: Where the users are ranked.
 
     Raises:
         LlamaRecError: There is no such ranker, or no test user's item was retrieved.
@@ -84,7 +87,10 @@ def evaluate_strategy(
     examples = [retrieved[user] for user in drawn]
     scorer = trained.load_strategy(strategy)
     began = time.monotonic()
-    scores_SK = score_examples(scorer, examples, k, f"rank by {strategy}", context.report)
+    chunks = score_through_engine(
+        engine, trained.spec(strategy), lambda: scorer, examples, k=k, chunk_size=len(examples), report=context.report
+    )
+    scores_SK = np.concatenate(list(chunks))
     seconds = (time.monotonic() - began) / len(examples)
     answers = np.array([example.answer for example in examples], dtype=np.int64)
     own = (answers + 1).astype(np.int32)

@@ -40,6 +40,7 @@ def evaluate_at(
         artefact=SimpleNamespace(manifest=SimpleNamespace(config={"k": K})),
         retriever="games/lrurec",
         load_strategy=lambda _: Reversed(),
+        spec=lambda _: None,
     )
     monkeypatch.setattr(strategy, "load_both_stages", lambda *_: (data, retriever, ranker))
     return evaluate_strategy(context, "games", "likelihood", sample=sample)
