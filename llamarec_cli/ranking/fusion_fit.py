@@ -138,7 +138,7 @@ def _with_choice(groups: FusionGroups, likelihoods: Mapping[str, Array]) -> Fusi
     # By what a list costs: the retriever's order, signals, a forward pass of the language model.
     costs = {name: 0 if name == RETRIEVER else 1 + groups.reads(name) for name in (RETRIEVER, *groups.eligible)}
     best = max(costs, key=lambda name: float(likelihoods[name].mean()))
-    chosen, reason = best, f"{best} has the highest cross-validated log-likelihood of the true item"
+    chosen, reason = best, "its cross-validated log-likelihood of the true item is the highest"
     if groups.users < MIN_USERS:
         chosen, reason = RETRIEVER, f"{groups.users} users are too few to choose by; {MIN_USERS} are needed"
     else:
@@ -147,7 +147,7 @@ def _with_choice(groups: FusionGroups, likelihoods: Mapping[str, Array]) -> Fusi
             if costs[name] < costs[best] and behind.mean() <= _standard_error(behind):
                 chosen = name
                 reason = (
-                    f"{name} costs less than {best}, whose log-likelihood is higher by {behind.mean():.4f}, within one "
+                    f"it costs less than {best}, whose log-likelihood is higher by {behind.mean():.4f}, within one "
                     f"standard error ({_standard_error(behind):.4f})"
                 )
                 break
