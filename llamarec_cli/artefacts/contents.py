@@ -183,7 +183,7 @@ def _files(manifest: Manifest) -> list[str]:
         case Kind.RETRIEVER:
             return [WEIGHTS_FILE, CANDIDATES_FILE]
         case Kind.RANKER:
-            # Those of older versions have no strategy, and are told to be made anew when they are used.
+            # Rankers of older versions have no strategy; loading one raises an error that says to train it again.
             strategy = manifest.config.get("strategy")
             trained = () if strategy in (None, NO_MODEL) else STRATEGIES[strategy].files
             return [COUNTS_FILE, *trained] if strategy else []

@@ -140,7 +140,7 @@ def evaluate(
     """Measure every stored retriever of a data set, and one ranker, on the test split.
 
     Args:
-        context: Surroundings.
+        context: Store and reporting callbacks.
         dataset: Name of the data set.
         ranker: Name of the ranker; by default `DATASET/smollm2-135m` if the store holds it.
         compare: Two models to compare; by default the ranker and its retriever, without a ranker the two best

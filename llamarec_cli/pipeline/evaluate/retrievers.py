@@ -50,7 +50,7 @@ def load_retrievers(context: Context, dataset: str, data: PreparedData, ranker: 
     """Load the test results of a data set's retrievers, installing the starter if there is none and it is meant.
 
     Args:
-        context: Surroundings.
+        context: Store and reporting callbacks.
         dataset: Name of the data set.
         data: The data set.
         ranker: Name of the ranker that is evaluated with them.

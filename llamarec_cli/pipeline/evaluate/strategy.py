@@ -61,7 +61,7 @@ def evaluate_strategy(
     """Rank a sample of the test users whose item was retrieved, by the language model alone.
 
     Args:
-        context: Surroundings.
+        context: Store and reporting callbacks.
         dataset: Name of the data set.
         strategy: How the language model is read.
         ranker: Name of the ranker; `DATASET/smollm2-135m` by default.
