@@ -198,7 +198,10 @@ def test_an_interrupted_training_says_so_and_goes_on(raw_folder: Path, home: Pat
 
 
 def test_a_precision_that_would_change_nothing_is_refused(store_with_base: Store, trained: None) -> None:
-    result = fail("recommend", "--history", "-", "--dataset", "ml-100k", "--precision", "fp32", stdin='["Film 1"]')
+    ranker = ("--dataset", "ml-100k", "--retriever", "ml-100k/lrurec", "--strategy", "signals", "--name", "ml-100k/s")
+    assert CliRunner().invoke(app, ["train", "ranker", *ranker], catch_exceptions=False).exit_code == 0
+    asked = ("--history", "-", "--dataset", "ml-100k", "--ranker", "ml-100k/s", "--precision", "fp32")
+    result = fail("recommend", *asked, stdin='["Film 1"]')
     assert result.exit_code == 2
     assert "--precision would change nothing" in result.stderr
     assert "--no-fusion" in result.stderr

@@ -11,15 +11,17 @@ from llamarec_cli.pipeline.prepare import prepare_dataset
 from llamarec_cli.pipeline.recommend.options import RecommendOptions
 from llamarec_cli.pipeline.recommend.recommender import Recommender
 from llamarec_cli.pipeline.train.ranker import train as train_ranker
+from llamarec_cli.pipeline.train.ranker_plan import RankerRequest
 from llamarec_cli.pipeline.train.retriever import train as train_retriever
+from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
 from llamarec_cli.store.registry import Store
 
 
 @pytest.fixture
 def ranked(raw_folder: Path, store_with_base: Store, context: Context) -> Context:
     prepare_dataset(context, "ml-100k", raw_folder)
-    train_retriever(context, "ml-100k", model="popularity")
-    train_ranker(context, "ml-100k", strategy="signals", retriever="ml-100k/popularity")
+    train_retriever(context, RetrieverRequest("ml-100k", model="popularity"))
+    train_ranker(context, RankerRequest("ml-100k", strategy="signals", retriever="ml-100k/popularity"))
     return context
 
 
