@@ -96,7 +96,7 @@ def _existing_folder(name: str) -> Path | None:
 
 
 def check_base_model(parents: Mapping[str, str], base: BaseModel, ranker: str) -> None:
-    """Raise unless a ranker was trained with this version of its base model.
+    """Raise unless a ranker was trained with this version of its base model, or without one.
 
     Args:
         parents: Digests of the ranker's parents by name.
@@ -106,7 +106,7 @@ def check_base_model(parents: Mapping[str, str], base: BaseModel, ranker: str) -
     Raises:
         LlamaRecError: The digests differ.
     """
-    if parents[base.name] != base.digest:
+    if parents.get(base.name, base.digest) != base.digest:
         raise LlamaRecError(
             f"{ranker} was trained with another version of {base.name} than the present one.",
             f"Train it again: {command('train ranker', base=base.name, name=ranker, replace=True)}",

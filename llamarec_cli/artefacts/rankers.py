@@ -97,7 +97,7 @@ def load_ranker(context: Context, name: str, data: PreparedData, precision: Prec
 
     def spec(strategy: str) -> ScorerSpec:
         parents = artefact.manifest.parents
-        base = need_base_model(context, config["base"], revision=parents[config["base"]])
+        base = need_base_model(context, config["base"], revision=parents.get(config["base"]))
         check_base_model(parents, base, name)
         return ScorerSpec(strategy, base.path, artefact.path, data.titles, precision)
 

@@ -107,6 +107,7 @@ class _Run:
         plan, settings = self._plan, self._plan.settings
         if settings.row is None or settings.row.train is None:
             return {}
+        assert plan.base is not None
         log_folder = settings.request.tensorboard if self._workers.is_main else None
         services = TrainingServices(
             workers=self._workers,
@@ -145,6 +146,7 @@ class _Run:
 
         def load_scorer() -> CandidateScorer:
             assert settings.strategy is not None
+            assert plan.base is not None
             precision = trained_precision(config)
             return open_scorer(ScorerSpec(settings.strategy, plan.base.path, folder, plan.data.titles, precision))
 

@@ -20,7 +20,7 @@ from llamarec_cli.data.splits import HeldOut, Split, held_out
 from llamarec_cli.devices import best_device
 from llamarec_cli.errors import LlamaRecError, UnknownNameError, UsageError, command
 from llamarec_cli.language_model.base_models import default_quantization
-from llamarec_cli.language_model.catalogue import DEFAULT_BASE
+from llamarec_cli.language_model.catalogue import BASE_MODELS, DEFAULT_BASE
 from llamarec_cli.names import Quantization, parse_quantization
 from llamarec_cli.pipeline.prepare import need_dataset
 from llamarec_cli.pipeline.train.retriever import need_retriever
@@ -127,7 +127,7 @@ class RankerPlan:
 
     Attributes:
         settings: The validated request.
-        base: The base model.
+        base: The base model; None for a ranker without a language model.
         data: The data set.
         dataset: Checkpoint of the data set.
         first_stage: The retriever.
@@ -138,7 +138,7 @@ class RankerPlan:
     """
 
     settings: RankerSettings
-    base: BaseModel
+    base: BaseModel | None
     data: PreparedData
     dataset: Artefact
     first_stage: TrainedRetriever
@@ -151,6 +151,11 @@ class RankerPlan:
     def name(self) -> str:
         """Name of the checkpoint."""
         return self.settings.request.checkpoint
+
+    @property
+    def base_name(self) -> str:
+        """Name of the base model."""
+        return self.settings.request.base if self.base is None else self.base.name
 
     @property
     def k(self) -> int:
@@ -167,7 +172,7 @@ class RankerPlan:
         """Digests of the artefacts that the ranker is made from, by name."""
         artefacts = (self.dataset, self.first_stage.artefact)
         digests = {one.manifest.name: one.manifest.digest for one in artefacts}
-        return {**digests, self.base.name: self.base.digest}
+        return digests if self.base is None else {**digests, self.base.name: self.base.digest}
 
     def training_state(self) -> tuple[str, dict[str, Any]]:
         """Return name and recipe of the saved state of the strategy's training; see `TrainingStates`."""
@@ -195,7 +200,7 @@ class RankerPlan:
                 "set_by": context.set_by(TABLE),
                 "strategy": settings.strategy or NO_MODEL,
                 "dataset": settings.request.dataset,
-                "base": self.base.name,
+                "base": self.base_name,
                 "k": self.k,
                 "pool": self.pool,
                 "retriever": self.first_stage.artefact.manifest.name,
@@ -255,8 +260,9 @@ def make_plan(context: Context, settings: RankerSettings) -> RankerPlan:
         LlamaRecError: Something it needs cannot be had, or nothing was retrieved.
     """
     request, k = settings.request, settings.request.k
-    # The base model first: if it cannot be had, no time is spent on the retriever.
-    base = need_base_model(context, request.base)
+    # The base model first: if it cannot be had, no time is spent on the retriever. A ranker of signals downloads none.
+    is_read = settings.strategy is not None or request.base not in BASE_MODELS
+    base = need_base_model(context, request.base) if is_read else None
     data, dataset = need_dataset(context, request.dataset)
     first_stage = _first_stage(context, request, data)
     found = first_stage.retrieved(data, Split.VALIDATION, pool_size(k))
@@ -264,8 +270,7 @@ def make_plan(context: Context, settings: RankerSettings) -> RankerPlan:
     selection, fusing = retrieved_examples(cases, found, k), found.retrieved
     if settings.trains_by_gradient and len(selection) > 1:
         drawn = _draw(len(selection), settings.hyperparameters.validation_users, settings.hyperparameters.seed)
-        # The fusion is fitted on the other users: on these the strategy's NDCG is optimistic, as they selected its
-        # step.
+        # The fusion is fitted on the other users: on these NDCG is optimistic, as they selected the strategy's step.
         fusing = np.setdiff1d(fusing, np.flatnonzero(found.ranks_S <= k)[drawn])
         selection = [selection[user] for user in drawn]
     if not selection:

@@ -6,6 +6,7 @@ import pytest
 
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.errors import LlamaRecError, UsageError
+from llamarec_cli.language_model.catalogue import DEFAULT_BASE
 from llamarec_cli.pipeline.prepare import prepare_dataset
 from llamarec_cli.pipeline.train.ranker_plan import RankerRequest, make_plan, resolve_settings
 from llamarec_cli.pipeline.train.retriever import train as train_retriever
@@ -81,3 +82,14 @@ def test_a_retriever_that_finds_nobody_is_reported(
     with pytest.raises(LlamaRecError, match="ml-100k/popularity retrieves no validation user's item") as caught:
         make_plan(context, settings)
     assert caught.value.hint == "llamarec train retriever --dataset ml-100k --replace"
+
+
+def test_a_ranker_of_signals_needs_no_base_model(context: Context, raw_folder: Path) -> None:
+    prepare_dataset(context, "ml-100k", raw_folder)
+    train_retriever(context, RetrieverRequest("ml-100k", overrides=OVERRIDES))
+    request = RankerRequest("ml-100k", strategy="signals", retriever="ml-100k/lrurec", overrides=OVERRIDES)
+    plan = make_plan(context, resolve_settings(context, request))
+    assert plan.base is None
+    assert plan.base_name == DEFAULT_BASE
+    assert set(plan.parents) == {"ml-100k", "ml-100k/lrurec"}
+    assert "smollm2-135m" not in context.store
