@@ -22,7 +22,7 @@ from llamarec_cli.errors import LlamaRecError, UnknownNameError, UsageError, com
 from llamarec_cli.language_model.base_models import default_quantization
 from llamarec_cli.language_model.catalogue import DEFAULT_BASE
 from llamarec_cli.names import Quantization, parse_quantization
-from llamarec_cli.pipeline.prepare import need_dataset
+from llamarec_cli.pipeline.prepare import need_dataset, warn_of_masked_items
 from llamarec_cli.pipeline.train.retriever import need_retriever
 from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
 from llamarec_cli.pipeline.train.tensorboard import need_log_folder, need_tensorboard
@@ -258,6 +258,7 @@ def make_plan(context: Context, settings: RankerSettings) -> RankerPlan:
     # The base model first: if it cannot be had, no time is spent on the retriever.
     base = need_base_model(context, request.base)
     data, dataset = need_dataset(context, request.dataset)
+    warn_of_masked_items(context, request.dataset, data)
     first_stage = _first_stage(context, request, data)
     found = first_stage.retrieved(data, Split.VALIDATION, pool_size(k))
     cases = held_out(data, Split.VALIDATION)
