@@ -23,6 +23,20 @@ class Quantization(StrEnum):
     NONE = "none"
 
 
+class Repeats(StrEnum):
+    """Meaning of interactions with an item that is already in the user's history.
+
+    Attributes:
+        KEEP: Users consume items again; items of the history are candidates as all others are.
+        CONSECUTIVE: An interaction with the same item as the user's previous interaction is dropped.
+        DROP: All but a user's first interaction with an item are dropped.
+    """
+
+    KEEP = "keep"
+    CONSECUTIVE = "consecutive"
+    DROP = "drop"
+
+
 def parse_precision(name: str | None) -> Precision | None:
     """Return the precision of that name; None for None, which stands for the device's default.
 
@@ -49,3 +63,17 @@ def parse_quantization(name: str | None) -> Quantization | None:
         return Quantization(name)
     except ValueError:
         raise UnknownNameError(name, "quantisation", Quantization) from None
+
+
+def parse_repeats(name: str | None) -> Repeats | None:
+    """Return the meaning of repeats of that name; None for None: nothing is dropped, and the history is masked.
+
+    Raises:
+        UnknownNameError: There is no such meaning.
+    """
+    if name is None:
+        return None
+    try:
+        return Repeats(name)
+    except ValueError:
+        raise UnknownNameError(name, "meaning of repeats", Repeats) from None

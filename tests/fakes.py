@@ -51,6 +51,20 @@ def write_ring(folder: Path, items: int = ITEMS, users: int = USERS, length: int
     return folder
 
 
+def write_alternating(path: Path, users: int = 20, *, doubled: bool = False) -> Path:
+    """Write a log of users who begin with one of five items and then take two in turn: x, a, b, a, b, a.
+
+    Args:
+        path: The file.
+        users: Number of users.
+        doubled: Whether every row is written twice.
+    """
+    steps = [(user, item) for user in range(users) for item in (f"x{user % 5}", *"ababa")]
+    rows = [f"u{user},{item},Title {item}\n" * (2 if doubled else 1) for user, item in steps]
+    path.write_text("user,item,title\n" + "".join(rows))
+    return path
+
+
 def byte_tokenizer() -> PreTrainedTokenizerFast:
     """A tokenizer that writes each byte as one token, and ends with token 256."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())

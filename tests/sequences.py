@@ -5,10 +5,10 @@ import numpy as np
 from llamarec_cli.data.splits import HeldOut, Sequences
 
 
-def sequences_of(*sequences: list[int]) -> Sequences:
+def sequences_of(*sequences: list[int], repeats: bool = False) -> Sequences:
     lengths = [len(sequence) for sequence in sequences]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Sequences(np.array(sum(sequences, []), dtype=np.int32), offsets)
+    return Sequences(np.array(sum(sequences, []), dtype=np.int32), offsets, repeats)
 
 
 def nothing_held_out() -> HeldOut:

@@ -82,6 +82,12 @@ def _quantizations() -> Iterable[str]:
     return Quantization
 
 
+def _repeats() -> Iterable[str]:
+    from llamarec_cli.names import Repeats
+
+    return Repeats
+
+
 def _engines() -> Iterable[str]:
     from llamarec_cli.engines.registry import ENGINES
 
@@ -102,6 +108,7 @@ CHOICES: Mapping[str, Callable[[], Iterable[str]]] = {
     "negatives": _negatives,
     "losses": _losses,
     "quantizations": _quantizations,
+    "repeats": _repeats,
     "engines": _engines,
 }
 

@@ -95,6 +95,11 @@ def quantizations(incomplete: str) -> list[str]:
     return _beginning(incomplete, CHOICES["quantizations"]())
 
 
+def repeats(incomplete: str) -> list[str]:
+    """Complete a meaning of repeated interactions."""
+    return _beginning(incomplete, CHOICES["repeats"]())
+
+
 def engines(incomplete: str) -> list[str]:
     """Complete the name of an engine."""
     return _beginning(incomplete, CHOICES["engines"]())

@@ -15,12 +15,23 @@ if TYPE_CHECKING:
     from llamarec_cli.data.catalogue import CatalogueRow
     from llamarec_cli.data.dataset import PreparedData
     from llamarec_cli.data.tables import ImportReport
+    from llamarec_cli.names import Repeats
 
 _EPILOG = """Examples:
 
 llamarec prepare ml-100k-1998
 
 llamarec prepare myshop --interactions log.csv.gz --items catalog.csv"""
+
+
+_Repeats = Annotated[
+    str | None,
+    typer.Option(
+        help="A user's repeated interactions with an item: {repeats}. With keep, items of the history are recommended.",
+        autocompletion=complete.repeats,
+    ),
+]
+_Deduplicate = Annotated[bool, typer.Option("--deduplicate", help="The same as --repeats drop.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -64,9 +75,8 @@ def _prepare(
     ] = None,
     min_rating: Annotated[float | None, typer.Option(help="Drop interactions with a lower rating.")] = None,
     min_count: Annotated[int, typer.Option(min=1, help="Minimum number of interactions of each user and item.")] = 5,
-    deduplicate: Annotated[
-        bool, typer.Option("--deduplicate", help="Keep only a user's first interaction with an item.")
-    ] = False,
+    repeats: _Repeats = None,
+    deduplicate: _Deduplicate = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first invalid row.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite a data set of that name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -85,7 +95,7 @@ def _prepare(
         items_id_column=items_id_column,
         time_format=time_format,
         min_rating=min_rating,
-        deduplicate=deduplicate,
+        repeats=_resolve_repeats(repeats, deduplicate),
         strict=strict,
     )
     if interactions is None and (items or min_count != 5 or options != TableOptions()):
@@ -105,6 +115,16 @@ def _prepare(
         console.print_json(_as_json(name, data, report))
         return
     _show(CATALOGUE[name], data) if report is None else _show_own(name, data, report)
+
+
+def _resolve_repeats(name: str | None, deduplicate: bool) -> Repeats | None:
+    """Return the meaning of repeats by two options, of which one is a synonym."""
+    from llamarec_cli.names import Repeats, parse_repeats
+
+    repeats = parse_repeats(name)
+    if deduplicate and repeats not in (None, Repeats.DROP):
+        raise UsageError(f"--deduplicate means --repeats drop, not --repeats {repeats}.", "Leave out one of the two.")
+    return Repeats.DROP if deduplicate else repeats
 
 
 def _as_json(name: str, data: PreparedData, report: ImportReport | None) -> dict[str, Any]:
@@ -170,6 +190,8 @@ def _show_own(name: str, data: PreparedData, report: ImportReport) -> None:
         console.say(f"Column of {role}: {column}, such as {report.column_examples[role] or '(empty)'}.")
     if "time" not in report.columns:
         console.say("No column of time was found: the order of the file is used.")
+    if report.repeats is not None:
+        console.say(f"Repeats of an item by a user: {report.repeats}.")
     for note in report.notes:
         console.say(note)
     for example in report.examples:

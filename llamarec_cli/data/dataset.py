@@ -14,15 +14,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from llamarec_cli.data.raw_ids import disagreement
 from llamarec_cli.data.readers import RawLog
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.names import Repeats
 
 INTERACTIONS_FILE = "interactions.safetensors"
 ITEMS_FILE = "items.jsonl"
 USERS_FILE = "users.jsonl"
+
+# Metadata of the interactions file where repeats are kept. It is part of the file, and so of the digest.
+_REPEATS = {"repeats": str(Repeats.KEEP)}
 
 # The paper's 5-core (section 4.0.1).
 DEFAULT_MIN_COUNT = 5
@@ -39,6 +44,7 @@ class PreparedData:
         user_ids: Raw id of each user; U entries, sorted.
         item_ids: Raw id of each item, sorted; index 0 is padding, an empty text.
         titles: Title of each item; index 0 is padding, an empty text.
+        repeats: Whether users consume items again, so that items of the history are candidates too.
     """
 
     items_N: npt.NDArray[np.int32]
@@ -47,6 +53,7 @@ class PreparedData:
     user_ids: list[str]
     item_ids: list[str]
     titles: list[str]
+    repeats: bool = False
 
     @property
     def user_count(self) -> int:
@@ -78,7 +85,7 @@ class PreparedData:
         return np.bincount(self.items_N, minlength=self.item_count + 1)
 
     def repeated_next_items(self) -> int:
-        """Count the interactions with an item already in the user's history, which a masked ranking cannot hit."""
+        """Count the interactions with an item already in the user's history, which are missed where it is masked."""
         users_N = np.repeat(np.arange(self.user_count), np.diff(self.offsets_U))
         return self.interaction_count - len(np.unique(users_N * (self.item_count + 1) + self.items_N))
 
@@ -100,12 +107,13 @@ class PreparedData:
         return hashlib.sha256(_items_as_lines(self).encode()).hexdigest()
 
 
-def prepare(log: RawLog, *, min_count: int = DEFAULT_MIN_COUNT) -> PreparedData:
+def prepare(log: RawLog, *, min_count: int = DEFAULT_MIN_COUNT, repeats: bool = False) -> PreparedData:
     """Build sequences from a raw log.
 
     Args:
         log: The raw log.
         min_count: The k of the k-core: the least number of interactions of each user and each item.
+        repeats: Whether users consume items again.
 
     Raises:
         LlamaRecError: No interaction is left.
@@ -136,6 +144,7 @@ def prepare(log: RawLog, *, min_count: int = DEFAULT_MIN_COUNT) -> PreparedData:
         user_ids=users.to_list(),
         item_ids=["", *items.to_list()],
         titles=["", *(title_of[item].strip() for item in items)],
+        repeats=repeats,
     )
 
 
@@ -165,7 +174,7 @@ def save_prepared(data: PreparedData, folder: Path) -> None:
     }
     if data.timestamps_N is not None:
         tensors["timestamps"] = data.timestamps_N
-    save_file(tensors, folder / INTERACTIONS_FILE)
+    save_file(tensors, folder / INTERACTIONS_FILE, metadata=_REPEATS if data.repeats else None)
     (folder / ITEMS_FILE).write_text(_items_as_lines(data), encoding="utf-8")
     (folder / USERS_FILE).write_text("".join(f"{json.dumps(user)}\n" for user in data.user_ids), encoding="utf-8")
 
@@ -173,6 +182,8 @@ def save_prepared(data: PreparedData, folder: Path) -> None:
 def load_prepared(folder: Path) -> PreparedData:
     """Read a data set written by `save_prepared`."""
     tensors = load_file(folder / INTERACTIONS_FILE)
+    with safe_open(folder / INTERACTIONS_FILE, framework="numpy") as opened:
+        metadata = opened.metadata()
     items = [json.loads(line) for line in (folder / ITEMS_FILE).read_text(encoding="utf-8").splitlines()]
     users = [json.loads(line) for line in (folder / USERS_FILE).read_text(encoding="utf-8").splitlines()]
     return PreparedData(
@@ -182,6 +193,7 @@ def load_prepared(folder: Path) -> PreparedData:
         user_ids=users,
         item_ids=["", *(item["id"] for item in items)],
         titles=["", *(item["title"] for item in items)],
+        repeats=metadata == _REPEATS,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -28,10 +29,18 @@ class Sequences:
     Attributes:
         items_N: Item ids of all sequences, concatenated; int32.
         offsets_S: Start of each sequence; S + 1 entries; int64.
+        repeats: Whether users consume items again, as in `PreparedData`. Otherwise items of a history are masked.
     """
 
     items_N: npt.NDArray[np.int32]
     offsets_S: npt.NDArray[np.int64]
+    repeats: bool = False
+
+    @classmethod
+    def of(cls, sequences: Iterable[npt.NDArray[np.int32]], *, repeats: bool) -> Sequences:
+        """Return separate sequences, of which there is at least one, in compressed sparse row form."""
+        parts = list(sequences)
+        return cls(np.concatenate(parts), np.cumsum([0, *map(len, parts)]), repeats)
 
     def __len__(self) -> int:
         return len(self.offsets_S) - 1
@@ -44,7 +53,7 @@ class Sequences:
         begins, ends = self.offsets_S[chosen], self.offsets_S[np.asarray(chosen) + 1]
         offsets = np.concatenate([[0], np.cumsum(ends - begins)]).astype(np.int64)
         positions = np.arange(offsets[-1]) + np.repeat(begins - offsets[:-1], ends - begins)
-        return Sequences(self.items_N[positions], offsets)
+        return Sequences(self.items_N[positions], offsets, self.repeats)
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,14 @@ class HeldOut:
 
     def __len__(self) -> int:
         return len(self.targets_S)
+
+    def masked_share(self) -> float:
+        """Return the share of targets that are masked, since they are in the user's own history."""
+        if self.histories.repeats or not len(self):
+            return 0.0
+        owners_N = np.repeat(np.arange(len(self)), np.diff(self.histories.offsets_S))
+        masked_N = self.histories.items_N == self.targets_S[owners_N]
+        return len(np.unique(owners_N[masked_N])) / len(self)
 
     def of_users(self, users: npt.NDArray[np.int64]) -> HeldOut:
         """Return the cases of some users, by their index in this split."""
@@ -94,4 +111,4 @@ def _truncated(data: PreparedData, users_S: npt.NDArray[np.int64], held_out: int
     ends = np.where(ends - begins >= MIN_EVALUATED_LENGTH, ends - held_out, ends)
     offsets = np.concatenate([[0], np.cumsum(ends - begins)]).astype(np.int64)
     positions = np.arange(offsets[-1]) + np.repeat(begins - offsets[:-1], ends - begins)
-    return Sequences(data.items_N[positions], offsets)
+    return Sequences(data.items_N[positions], offsets, data.repeats)

@@ -24,6 +24,7 @@ from llamarec_cli.data.table_files import Table, TableForm, table_failures
 from llamarec_cli.data.table_titles import TableTitles, read_titles
 from llamarec_cli.data.timestamps import MICROSECONDS, read_timestamps
 from llamarec_cli.errors import LlamaRecError, UsageError
+from llamarec_cli.names import Repeats
 
 _SHOWN_BAD_ROWS = 5
 # Rows searched for an example value of a column.
@@ -45,7 +46,7 @@ class TableOptions:
         items_id_column: Column of item ids in the items.
         time_format: Format of the times, such as `%d/%m/%Y %H:%M`; detected from all values if None.
         min_rating: Interactions with a lower rating are dropped.
-        deduplicate: Whether to drop a user's later interactions with the same item.
+        repeats: What repeated interactions of a user with an item mean, and so which of them are dropped.
         strict: Whether an invalid row is an error.
     """
 
@@ -57,7 +58,7 @@ class TableOptions:
     items_id_column: str | None = None
     time_format: str | None = None
     min_rating: float | None = None
-    deduplicate: bool = False
+    repeats: Repeats | None = None
     strict: bool = False
 
 
@@ -76,7 +77,9 @@ class ImportReport:
         unmatched_rows: Valid rows whose item has no title.
         unmatched: Examples of such item ids and of unused ones; None if there are none.
         next_items: Interactions kept, except the first of each user.
-        repeated_next_items: Those with an item already in the user's history, which are never recommended.
+        repeated_next_items: Those with an item already in the user's history, which are never recommended unless
+            repeats are kept.
+        repeats: The choice of `TableOptions.repeats`.
         columns: Column used for each role.
         column_examples: A value of each of these columns.
         notes: What was detected in the files: separators, format of times.
@@ -93,6 +96,7 @@ class ImportReport:
     unmatched: str | None = None
     next_items: int = 0
     repeated_next_items: int = 0
+    repeats: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
     column_examples: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -111,7 +115,7 @@ def read_tables(interactions: Path, items: Path | None, options: TableOptions) -
         UnreadableError: A file does not have the format of its name.
         UsageError: A column is missing, or its values are ambiguous.
     """
-    report = ImportReport()
+    report = ImportReport(repeats=options.repeats)
     table = Table(interactions)
     columns = {
         "user": table.column(Role.USER, options.user_column, "user_column"),
@@ -187,11 +191,13 @@ def _clean(
         rows = rows.with_columns(pl.int_range(pl.len()).cast(pl.Int64).alias("microseconds"))
     # A stable sort by microseconds keeps the order within one second.
     rows = rows.sort("microseconds", maintain_order=True)
-    if options.deduplicate:
-        before = rows.height
-        # After ids are canonical, so that two spellings of one id are the same item.
+    before = rows.height
+    # After ids are canonical, so that two spellings of one id are the same item.
+    if options.repeats is Repeats.DROP:
         rows = rows.unique(["user", "item"], keep="first", maintain_order=True)
-        report.repeated = before - rows.height
+    elif options.repeats is Repeats.CONSECUTIVE:
+        rows = rows.filter(pl.col("item").ne_missing(pl.col("item").shift().over("user")))
+    report.repeated = before - rows.height
     time = pl.col("microseconds") // 1_000_000 if "time" in wanted else pl.col("microseconds")
     return rows.select("user", "item", time.alias("time"))
 

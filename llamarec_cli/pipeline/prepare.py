@@ -19,14 +19,18 @@ from llamarec_cli.data.catalogue import (
 from llamarec_cli.data.dataset import DEFAULT_MIN_COUNT, PreparedData, load_prepared, prepare, save_prepared
 from llamarec_cli.data.encodings import UnreadableError
 from llamarec_cli.data.readers import RawLog, read_raw_log
+from llamarec_cli.data.splits import Split, held_out
 from llamarec_cli.data.tables import ImportReport, TableOptions, read_tables
 from llamarec_cli.errors import HomeError, LlamaRecError, UsageError, command
+from llamarec_cli.names import Repeats
 from llamarec_cli.store.downloads import fetch_url, fetch_wheel
 from llamarec_cli.store.manifest import Kind, Manifest, sha256_of
 from llamarec_cli.store.registry import Artefact
 
 # Share of rows or interactions that may be affected without a warning.
 _TOLERATED = 0.01
+# Share of a split's held-out items that may be masked without a warning.
+_TOLERATED_MASKED = 0.1
 
 
 def prepare_dataset(context: Context, name: str, source: Path | None = None, *, replace: bool = False) -> PreparedData:
@@ -86,21 +90,22 @@ def prepare_tables(
         )
     context.store.path_of(name)  # raises for an invalid name before any file is read
     log, report = read_tables(interactions, items, options)
-    data = prepare(log, min_count=min_count)
+    data = prepare(log, min_count=min_count, repeats=options.repeats is Repeats.KEEP)
     report.next_items = data.interaction_count - data.user_count
     report.repeated_next_items = data.repeated_next_items()
     _warn_of_losses(context, report)
-    _save(context, name, data, {"min_count": min_count, "columns": report.columns}, replace)
+    chosen = {} if options.repeats is None else {"repeats": str(options.repeats)}
+    _save(context, name, data, {"min_count": min_count, "columns": report.columns, **chosen}, replace)
     return data, report
 
 
 def _warn_of_losses(context: Context, report: ImportReport) -> None:
     """Warn of rows and interactions that distort the metrics, if there are more than a few."""
-    if report.repeated_next_items > _TOLERATED * report.next_items:
+    if report.repeats != Repeats.KEEP and report.repeated_next_items > _TOLERATED * report.next_items:
         context.warn(
             f"{report.repeated_next_items:,} of {report.next_items:,} next items are repeated items, which are never "
-            "recommended, since items in the history are masked. With `deduplicate` only a user's first interaction "
-            "with an item is kept."
+            "recommended, since items in the history are masked. With `repeats` keep they are not masked; with "
+            "`repeats` drop, or `deduplicate`, only a user's first interaction with an item is kept."
         )
     if report.bad_rows > _TOLERATED * report.rows:
         context.warn(f"{report.bad_rows:,} of {report.rows:,} rows are invalid; the first is {report.examples[0]}.")
@@ -142,6 +147,20 @@ def warn_of_difference(context: Context, name: str, data: PreparedData) -> None:
     """Warn that a data set differs from the one of published results; for use wherever its metrics are shown."""
     if difference := difference_from_reference(name, data.user_count, data.item_count):
         context.warn(difference)
+
+
+def warn_of_masked_items(context: Context, name: str, data: PreparedData) -> None:
+    """Warn that many held-out items can never be hit; for use wherever a data set is trained on or evaluated."""
+    shares = {split: held_out(data, split).masked_share() for split in Split}
+    many = [f"{share:.0%} of the {split} items" for split, share in shares.items() if share > _TOLERATED_MASKED]
+    if not many:
+        return
+    own = f"my-{name}" if name in CATALOGUE else name
+    again = command(f"prepare {own}", interactions="FILE", repeats=Repeats.KEEP, replace=True)
+    context.warn(
+        f"{' and '.join(many)} of {name} are in the user's own history, which is masked, so they can never be hit: "
+        f"prepare it again with {again} if users consume items again, or else with `repeats` drop."
+    )
 
 
 def need_dataset(context: Context, name: str) -> tuple[PreparedData, Artefact]:

@@ -3,7 +3,8 @@
 Every prefix of every training sequence is an example. Its target is the next item, which stands in the pool among
 negatives, in random order. As in the paper's code, negatives are drawn uniformly from the items that the user has not
 interacted with. Beyond the paper they may be hard negatives: the candidates of a retriever that was not trained on this
-user, as in evaluation, where the pool is the retriever's top 20.
+user, as in evaluation, where the pool is the retriever's top 20. Where users consume items again, items of their
+history are candidates, so they are negatives too.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class HardNegatives:
 
     Attributes:
         retrieve: Maps users (B indices) and a prefix of each one's sequence to the retriever's top K, best first: item
-            ids, B x K at most, padded with 0; never an item of the prefix.
+            ids, B x K at most, padded with 0; items of the prefix only where users consume items again.
         curriculum_examples: Examples over which the share of hard negatives rises linearly from 0 to 1; 0 for a share
             of 1 from the start.
     """
@@ -118,8 +119,7 @@ class TrainingExamples:
         users_B, ends_B = self._users_E[list(indices)], self._targets_E[list(indices)]
         begins_B = self._sequences.offsets_S[users_B]
         prefixes = [self._sequences.items_N[begin:end] for begin, end in zip(begins_B, ends_B, strict=True)]
-        offsets = np.concatenate([[0], np.cumsum(ends_B - begins_B)]).astype(np.int64)
-        return self._hard.retrieve(users_B, Sequences(np.concatenate(prefixes), offsets))
+        return self._hard.retrieve(users_B, Sequences.of(prefixes, repeats=self._sequences.repeats))
 
     def _example(self, index: int, retrieved: npt.NDArray[np.int32], share: float) -> RankingExample:
         generator = np.random.default_rng([self._seed, 1, index])
@@ -127,7 +127,8 @@ class TrainingExamples:
         begin = self._sequences.offsets_S[user]
         target = int(self._sequences.items_N[position])
         hard = hard_negatives(target, retrieved, share, self._k, generator)
-        easy = self._random_negatives(np.append(self._sequences[user], hard), self._k - 1 - len(hard), generator)
+        own = self._sequences.items_N[[position]] if self._sequences.repeats else self._sequences[user]
+        easy = self._random_negatives(np.append(own, hard), self._k - 1 - len(hard), generator)
         shuffled = generator.permutation(np.concatenate([easy, hard, [target]])).astype(np.int32)
         answer = int(np.flatnonzero(shuffled == target)[0])
         return RankingExample.of(self._sequences.items_N[begin:position], shuffled, answer)

@@ -1,7 +1,7 @@
 """Scoring the whole catalogue for many users and keeping the best K items of each (paper, section 3.2.1).
 
-Items of the history are masked in validation as in the test. (The official code masks them in the test only, and so
-selects its model by another task than the one it reports.)
+Items of the history are masked, in validation as in the test, unless users consume items again (`Sequences.repeats`).
+(The official code masks them in the test only, and so selects its model by another task than the one it reports.)
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ def retrieve(model: Retriever, histories: Sequences, k: int = DEFAULT_K, report:
 
 
 def rank_targets(model: Retriever, cases: HeldOut) -> npt.NDArray[np.int32]:
-    """Return the 1-based rank of each true item among all items that are not in the history; S entries.
+    """Return the 1-based rank of each true item among all items that are not masked; S entries.
 
-    Ties count against the true item. If it is in the history itself, its rank is `MISSED`.
+    Ties count against the true item. If it is masked itself, its rank is `MISSED`.
     """
     _prepare(model)
     ranks = [
@@ -117,13 +117,15 @@ def user_chunks(count: int) -> list[npt.NDArray[np.int64]]:
 
 
 def mask_history(scores_BV: Tensor, histories: Sequences, users_B: npt.NDArray[np.int64]) -> None:
-    """Set the scores of padding and of every item of the history to minus infinity, in place."""
+    """Set the scores of padding and, unless users consume items again, of the history to minus infinity, in place."""
+    scores_BV[:, 0] = -torch.inf
+    if histories.repeats:
+        return
     begins, ends = histories.offsets_S[users_B], histories.offsets_S[users_B + 1]
     rows = np.repeat(np.arange(len(users_B)), ends - begins)
     seen = np.concatenate([histories[user] for user in users_B]).astype(np.int64)
     device = scores_BV.device
     scores_BV[torch.from_numpy(rows).to(device), torch.from_numpy(seen).to(device)] = -torch.inf
-    scores_BV[:, 0] = -torch.inf
 
 
 @torch.no_grad()

@@ -47,6 +47,7 @@ def test_options_of_a_training_complete() -> None:
     assert complete.presets("") == ["cpu", "paper"]
     assert complete.negatives("r") == ["random", "retriever"]
     assert complete.losses("le") == ["letters"]
+    assert complete.repeats("") == ["consecutive", "drop", "keep"]
 
 
 def make(store: Store, name: str, kind: Kind) -> None:

@@ -44,17 +44,38 @@ def test_each_hint_leads_to_the_next_step(shop: tuple[str, ...]) -> None:
         "separated by semicolons",
         "Times are read as %d/%m/%y %H:%M.",
         "Invalid row: line 322: no customer, when is not a time",
-        "With --deduplicate only a user's first interaction",
+        "With --repeats keep they are not masked",
+        "with --repeats drop, or --deduplicate, only a user's first interaction",
         "items without a title have ids such as 19",
     ):
         assert said in result.stderr
     for row in ("item without a title", "repeated next items", "items without a title"):
         assert row in result.stdout
-    report = json.loads(run(*shop, "--deduplicate", "--json", "--replace").stdout)["report"]
-    assert (report["repeated"], report["repeated_next_items"], report["untitled_items"]) == (80, 0, 1)
-    assert report["column_examples"]["title"] == "Thing 0"
+    assert "Repeats of an item" not in result.stderr
+    for chosen in (("--deduplicate",), ("--repeats", "drop"), ("--deduplicate", "--repeats", "drop")):
+        report = json.loads(run(*shop, *chosen, "--json", "--replace").stdout)["report"]
+        assert (report["repeated"], report["repeated_next_items"], report["untitled_items"]) == (80, 0, 1)
+        assert report["column_examples"]["title"] == "Thing 0"
+        assert report["repeats"] == "drop"
+
+
+def test_what_is_meant_by_repeats_is_reported_or_refused(shop: tuple[str, ...]) -> None:
+    shop = (*shop, "--items-id-column", "code", "--time-format", "%d/%m/%y %H:%M")
+    # Each of the 80 rows that stand twice has the time of its double.
+    result = run(*shop, "--repeats", "consecutive")
+    assert "Repeats of an item by a user: consecutive." in result.stderr
+    assert "repeated interactions" in result.stdout
+    assert "are repeated items" not in result.stderr
+    result = run(*shop, "--repeats", "keep", "--replace")
+    assert "Repeats of an item by a user: keep." in result.stderr
+    assert "repeated next items" in result.stdout
+    assert "are repeated items" not in result.stderr
+    refused = run(*shop, "--deduplicate", "--repeats", "keep", code=2)
+    assert "--deduplicate means --repeats drop, not --repeats keep." in refused.stderr
+    refused = run(*shop, "--repeats", "consecutve", code=2)
+    assert "There is no meaning of repeats called consecutve: did you mean consecutive?" in refused.stderr
 
 
 def test_options_of_interactions_need_interactions(home: Path) -> None:
-    for option in ("--time-format", "--items-id-column"):
-        assert "--interactions is missing" in run("prepare", "games", option, "x", code=2).stderr
+    for option, value in (("--time-format", "x"), ("--items-id-column", "x"), ("--repeats", "keep")):
+        assert "--interactions is missing" in run("prepare", "games", option, value, code=2).stderr

@@ -1,5 +1,6 @@
 """Preparation is deterministic and follows the paper."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from table_folder import TableFolder
 from llamarec_cli.data.dataset import PreparedData, k_core, load_prepared, prepare, save_prepared
 from llamarec_cli.data.readers import RawLog, read_raw_log
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.store.manifest import sha256_of
 
 
 def log_of(rows: list[tuple[str, str, int]], untitled: frozenset[str] = frozenset()) -> RawLog:
@@ -62,6 +64,19 @@ def test_saving_and_loading_keeps_everything_and_the_bytes_are_the_same_twice(
     assert loaded.timestamps_N is not None
     assert (loaded.user_ids, loaded.item_ids, loaded.titles) == (ring.user_ids, ring.item_ids, ring.titles)
     assert loaded.vocabulary_digest() == ring.vocabulary_digest()
+
+
+def test_kept_repeats_are_part_of_the_file_and_nothing_else_changes_it(ring: PreparedData, tmp_path: Path) -> None:
+    digests, loaded = [], []
+    for data in (ring, dataclasses.replace(ring, repeats=True)):
+        save_prepared(data, tmp_path)
+        digests.append(sha256_of(tmp_path / "interactions.safetensors"))
+        loaded.append(load_prepared(tmp_path))
+    # The ring as it was before repeats could be kept.
+    assert digests[0] == "8e6e73fa1bc62b2c3c8b6c4d1acd2bec00382f65bca234eabb4de24693ffaf2d"
+    assert digests[1] != digests[0]
+    assert [data.repeats for data in loaded] == [False, True]
+    assert np.array_equal(loaded[1].items_N, ring.items_N)
 
 
 @pytest.mark.shared_data

@@ -1,12 +1,13 @@
 """Leave-one-out splits."""
 
 import numpy as np
+import pytest
 
 from llamarec_cli.data.dataset import PreparedData
-from llamarec_cli.data.splits import Split, held_out, training_sequences
+from llamarec_cli.data.splits import Sequences, Split, held_out, training_sequences
 
 
-def data_of(*sequences: list[int]) -> PreparedData:
+def data_of(*sequences: list[int], repeats: bool = False) -> PreparedData:
     lengths = [len(sequence) for sequence in sequences]
     return PreparedData(
         items_N=np.array(sum(sequences, []), dtype=np.int32),
@@ -15,6 +16,7 @@ def data_of(*sequences: list[int]) -> PreparedData:
         user_ids=[str(user) for user in range(len(sequences))],
         item_ids=[str(item) for item in range(10)],
         titles=[str(item) for item in range(10)],
+        repeats=repeats,
     )
 
 
@@ -35,6 +37,34 @@ def test_users_too_short_to_hold_out_train_whole_and_are_not_evaluated() -> None
     train = training_sequences(data)
     assert [train[user].tolist() for user in range(3)] == [[1, 2], [3], [6]]
     assert held_out(data, Split.TEST).users_S.tolist() == [1]
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_every_sequence_knows_whether_repeats_are_kept(repeats: bool) -> None:
+    data = data_of([1, 2, 1, 2, 1], [6, 7, 8], repeats=repeats).of_users(np.array([0]))
+    cases = held_out(data, Split.TEST)
+    for sequences in (
+        training_sequences(data),
+        cases.histories,
+        cases.of_users(np.array([0])).histories,
+        Sequences.of([data.items_N, data.items_N[:2]], repeats=repeats),
+    ):
+        assert sequences.repeats is repeats
+
+
+def test_separate_sequences_are_joined() -> None:
+    joined = Sequences.of([np.array([3, 4], dtype=np.int32), np.array([5], dtype=np.int32)], repeats=False)
+    assert [joined[index].tolist() for index in range(2)] == [[3, 4], [5]]
+    assert (joined.items_N.dtype, joined.offsets_S.dtype) == (np.int32, np.int64)
+
+
+def test_the_share_of_masked_targets() -> None:
+    # The test items of the first two users, and the validation item of the first, are in the histories before them.
+    sequences = ([1, 2, 1, 2], [6, 7, 6], [1, 2, 3], [4, 5, 8])
+    cases = {split: held_out(data_of(*sequences), split) for split in Split}
+    assert (cases[Split.VALIDATION].masked_share(), cases[Split.TEST].masked_share()) == (0.25, 0.5)
+    assert held_out(data_of(*sequences, repeats=True), Split.TEST).masked_share() == 0
+    assert held_out(data_of([1, 2]), Split.TEST).masked_share() == 0
 
 
 def test_no_user_to_evaluate() -> None:

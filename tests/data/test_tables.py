@@ -12,6 +12,7 @@ from table_folder import TableFolder
 from llamarec_cli.data.dataset import prepare
 from llamarec_cli.data.tables import TableOptions, read_tables
 from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.names import Repeats
 
 EVENTS = [
     {"Customer ID": f"c{user}", "Product": f"p{(user * 3 + step) % 9}", "Rating": 1 + (user + step) % 5, "Date": step}
@@ -113,9 +114,27 @@ def test_lines_that_are_not_json_are_invalid_rows(tmp_path: Path) -> None:
 
 def test_low_ratings_and_repetitions_are_dropped(tmp_path: Path) -> None:
     text = "user,item,rating,title\nu,a,5,A\nu,b,2,B\nu,a,4,A\n"
-    rows, report = log_of(tmp_path / "a.csv", text, min_rating=3.0, deduplicate=True)
+    rows, report = log_of(tmp_path / "a.csv", text, min_rating=3.0, repeats=Repeats.DROP)
     assert [row[1] for row in rows] == ["a"]
     assert (report.low_rated, report.repeated) == (1, 1)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("repeats", "kept"),
+    [
+        (None, ["u1", "u1", "v1", "u2", "v1", "u1", "u1", "u1"]),
+        (Repeats.KEEP, ["u1", "u1", "v1", "u2", "v1", "u1", "u1", "u1"]),
+        (Repeats.CONSECUTIVE, ["u1", "v1", "u2", "u1"]),
+        (Repeats.DROP, ["u1", "v1", "u2"]),
+    ],
+)
+def test_repeats_are_dropped_as_chosen(tmp_path: Path, repeats: Repeats | None, kept: list[str]) -> None:
+    # In order of time, for each user alone; the file is in another order, and " 1" is the item 1.
+    times = [("u", "1", 2), ("u", " 1", 1), ("v", "1", 3), ("u", "2", 4), ("u", "1", 8), ("u", "1", 7), ("u", "1", 6)]
+    text = "user,item,time,title\n" + "".join(f"{user},{item},{at},T\n" for user, item, at in [*times, ("v", "1", 5)])
+    rows, report = log_of(tmp_path / "a.csv", text, repeats=repeats)
+    assert [user + item for user, item, _ in rows] == kept
+    assert (report.repeated, report.repeats) == (8 - len(kept), repeats)  # type: ignore[attr-defined]
 
 
 def test_time_zone_offsets_are_applied(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def _options(random: Random) -> list[str]:
         f"--items-id-column={random.choice(_NAMES)}",
         f"--title-column={random.choice(_NAMES)}",
         f"--time-format={random.choice(_FORMATS)}",
+        f"--repeats={random.choice(['keep', 'keep', 'consecutive', 'drop', '', 'again'])}",
         f"--min-rating={random.choice(['3', '0', '-1', '1e300', 'nan', '5'])}",
     ]
     switches = [one for one in ("--deduplicate", "--strict", "--replace", "--json") if random.random() < 0.2]

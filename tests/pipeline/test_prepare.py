@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import shared_data, write_ring
+from fakes import shared_data, write_alternating, write_ring
 
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.data.tables import TableOptions
 from llamarec_cli.errors import LlamaRecError, UsageError
+from llamarec_cli.names import Repeats, parse_repeats
 from llamarec_cli.pipeline import prepare as preparation
 from llamarec_cli.pipeline.prepare import need_dataset, prepare_dataset, prepare_tables
 from llamarec_cli.store.registry import Store
@@ -83,6 +84,48 @@ def test_the_user_s_own_tables_cannot_take_a_name_of_the_catalogue(context: Cont
     with pytest.raises(UsageError, match="games is the name of a data set in the catalogue") as raised:
         prepare_tables(context, "games", tmp_path / "log.csv", None, TableOptions())
     assert raised.value.hint == f"llamarec prepare my-games --interactions {tmp_path / 'log.csv'}"
+
+
+def test_data_without_a_choice_about_repeats_keeps_its_digest(
+    raw_folder: Path, context: Context, tmp_path: Path
+) -> None:
+    prepare_dataset(context, "ml-100k", raw_folder)
+    own = (raw_folder / "ratings.csv", raw_folder / "movies.csv")
+    prepare_tables(context, "plain", *own, TableOptions())
+    # As they were before there was such a choice.
+    ring, plain = (context.store.open(name).manifest for name in ("ml-100k", "plain"))
+    assert ring.digest == "f333df9dc611b22146ddf3e5a483881be2d7fa607ee336b782fa6167f4b2c3a9"
+    assert plain.digest == "40aac727711828224889b59afe7d312547253829ccd9761f8e8a9e7fbf8ae6c4"
+    assert sorted(plain.config) == ["columns", "min_count"]
+
+
+def test_kept_repeats_make_another_data_set(raw_folder: Path, context: Context) -> None:
+    own = (raw_folder / "ratings.csv", raw_folder / "movies.csv")
+    prepare_tables(context, "own", *own, TableOptions())
+    keep = TableOptions(repeats=Repeats.KEEP)
+    with pytest.raises(LlamaRecError, match="exists already"):
+        prepare_tables(context, "own", *own, keep)
+    data, report = prepare_tables(context, "own", *own, keep, replace=True)
+    loaded, artefact = need_dataset(context, "own")
+    assert (data.repeats, loaded.repeats, report.repeats, artefact.manifest.config["repeats"]) == (
+        (True, True, "keep", "keep")
+    )
+
+
+@pytest.mark.parametrize(
+    ("repeats", "counts"),
+    # Of each of twenty users: the interactions x, a, b, a, b, a, every row twice.
+    [(None, (240, 0, 220, 180)), ("keep", (240, 0, 220, 180)), ("consecutive", (120, 120, 100, 60))],
+)
+def test_repeats_are_counted_and_only_unwanted_ones_warned_of(
+    context: Context, tmp_path: Path, repeats: str | None, counts: tuple[int, ...]
+) -> None:
+    log = write_alternating(tmp_path / "log.csv", doubled=True)
+    warned: list[str] = []
+    options = TableOptions(repeats=parse_repeats(repeats))
+    data, report = prepare_tables(replace(context, warn=warned.append), "own", log, None, options, min_count=1)
+    assert (data.interaction_count, report.repeated, report.next_items, report.repeated_next_items) == counts
+    assert len(warned) == (repeats != "keep")
 
 
 @pytest.mark.shared_data

@@ -1,6 +1,9 @@
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
+from sequences import sequences_of
 
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Sequences, training_sequences
@@ -53,6 +56,27 @@ def test_pools_hold_the_target_and_only_unseen_negatives(ring: PreparedData) -> 
         assert any(not negatives & user for user in own)
         answers.add(example.answer)
     assert len(answers) > 15
+
+
+def test_where_repeats_are_kept_items_of_the_history_are_negatives_too() -> None:
+    for repeats, expected in ((False, {3, 4, 5}), (True, {1, 3, 4, 5})):
+        examples = TrainingExamples(sequences_of([1, 2], repeats=repeats), 5, k=10, seed=1)
+        (example,) = examples.batch([0])
+        assert example.history.tolist() == [1]
+        assert sorted(example.candidates.tolist()) == sorted({2, *expected})
+
+
+def test_hard_negatives_are_retrieved_with_the_meaning_of_repeats() -> None:
+    for repeats in (False, True):
+        asked: list[bool] = []
+
+        def retrieved(users_B: npt.NDArray[np.int64], prefixes: Sequences, asked: list[bool] = asked) -> Any:
+            asked.append(prefixes.repeats)
+            return np.ones((len(users_B), 3), dtype=np.int32)
+
+        sequences = sequences_of([1, 2, 1], repeats=repeats)
+        TrainingExamples(sequences, 5, k=3, seed=1, hard=HardNegatives(retrieved)).batch([0, 1])
+        assert asked == [repeats]
 
 
 def test_an_example_follows_from_seed_and_index(ring: PreparedData) -> None:

@@ -3,7 +3,7 @@ import torch
 from sequences import sequences_of
 
 from llamarec_cli.data.splits import HeldOut, Sequences
-from llamarec_cli.retrieval.candidates import rank_targets, retrieve
+from llamarec_cli.retrieval.candidates import MISSED, rank_targets, retrieve
 from llamarec_cli.retrieval.lrurec import LRURec, LRURecConfig
 
 
@@ -53,6 +53,14 @@ def test_what_is_not_a_number_is_never_a_hit() -> None:
 
 def test_a_target_in_the_history_is_missed() -> None:
     assert ranks(model_with_scores(5, 4, 3), sequences_of([1, 2]), [1])[0] > 3
+
+
+def test_where_repeats_are_kept_the_history_is_not_masked_and_the_padding_is() -> None:
+    model, histories = model_with_scores(5, 4, 3), sequences_of([1, 2], [3], repeats=True)
+    found = retrieve(model, histories, k=5)
+    assert found.items_SK.tolist() == [[1, 2, 3], [1, 2, 3]]
+    assert ranks(model, histories, [1, 3]) == [1, 3]
+    assert ranks(model, sequences_of([1, 2], [3]), [1, 3]) == [MISSED, MISSED]
 
 
 def test_the_whole_history_is_masked_even_beyond_the_window() -> None:

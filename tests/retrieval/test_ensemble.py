@@ -88,6 +88,17 @@ def test_an_ensemble_without_anybody_to_fit_on_is_its_first_retriever(ring: Prep
     assert model.weights_J.tolist() == [1, 0, 0]
 
 
+def test_an_ensemble_is_fitted_on_repeated_items_where_repeats_are_kept() -> None:
+    for repeats in (False, True):
+        histories = sequences_of(*[[item, 40] for item in range(1, 11)], repeats=repeats)
+        cases = HeldOut(np.arange(10), histories, np.arange(1, 11, dtype=np.int32))
+        members = {"other": _Indifferent(), "knowing": _Knowing(cases)}
+        config = EnsembleConfig(retrievers=("other", "knowing"))
+        model = Ensemble.fit(config, fitting_on(sequences_of([1, 2]), cases, 40, members.__getitem__))
+        # Without a validation user whose item is in the pool, the first member alone ranks.
+        assert (model.weights_J[1] > 0.1) == repeats
+
+
 def test_a_retriever_is_built_again_from_its_description() -> None:
     members = [build({"lrurec": {"width": 8}}, 5), build({"sasrec": {"width": 8}}, 5)]
     ensemble = Ensemble(5, EnsembleConfig(neighbours=2, retrievers=("lrurec", "sasrec")), members)

@@ -26,7 +26,7 @@ from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
 from llamarec_cli.evaluation.tables import MetricTable, metric_table
 from llamarec_cli.pipeline.evaluate.ablation import Ablation, ablate, ranks_by_group
 from llamarec_cli.pipeline.evaluate.retrievers import EvaluatedRetrievers, load_retrievers
-from llamarec_cli.pipeline.prepare import need_dataset, warn_of_difference
+from llamarec_cli.pipeline.prepare import need_dataset, warn_of_difference, warn_of_masked_items
 from llamarec_cli.ranking.fusion import RETRIEVER, FusionGroups
 from llamarec_cli.store.registry import Artefact
 
@@ -153,6 +153,7 @@ def evaluate(
     """
     data, _ = need_dataset(context, dataset)
     warn_of_difference(context, dataset, data)
+    warn_of_masked_items(context, dataset, data)
     wanted = ranker or ranker_name(dataset)
     retrievers = load_retrievers(context, dataset, data, wanted)
     if ranker is not None or wanted in context.store:

@@ -20,6 +20,7 @@ from llamarec_cli.evaluation.metrics import all_metrics, gains_per_user, ranks_o
 from llamarec_cli.evaluation.significance import Difference, paired_bootstrap
 from llamarec_cli.names import Precision
 from llamarec_cli.pipeline.both_stages import load_both_stages
+from llamarec_cli.pipeline.prepare import warn_of_masked_items
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def evaluate_strategy(
     """
     name = ranker or ranker_name(dataset)
     data, retriever, trained = load_both_stages(context, dataset, name, precision)
+    warn_of_masked_items(context, dataset, data)
     k: int = trained.artefact.manifest.config["k"]
     result = retriever.retrieved(data, Split.TEST, k)
     if not len(result.retrieved):

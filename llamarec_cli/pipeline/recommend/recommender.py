@@ -55,7 +55,7 @@ class Recommender:
         )
         manifest = trained.artefact.manifest
         self._ranker = manifest.name
-        self.scorer = TwoStageScorer(retriever, trained, options)
+        self.scorer = TwoStageScorer(retriever, trained, options, repeats=self._data.repeats)
         self.length()  # refuses `top` before any work
         context.say(ranking_sentence(self.scorer.ranked_by, retriever.model, manifest.config["base"]))
         self.matcher = HistoryMatcher(self._dataset, self._data)

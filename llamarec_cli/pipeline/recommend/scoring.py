@@ -34,6 +34,7 @@ class TwoStageScorer:
         retriever: First stage.
         ranker: Second stage.
         options: Options of the lists.
+        repeats: Whether users consume items again, so that items of the history may be recommended.
 
     Attributes:
         k: Candidates that are ranked.
@@ -44,9 +45,12 @@ class TwoStageScorer:
         UsageError: A precision is asked for, but the language model is not needed.
     """
 
-    def __init__(self, retriever: TrainedRetriever, ranker: TrainedRanker, options: RecommendOptions) -> None:
+    def __init__(
+        self, retriever: TrainedRetriever, ranker: TrainedRanker, options: RecommendOptions, *, repeats: bool
+    ) -> None:
         config = ranker.artefact.manifest.config
         self._retriever = retriever
+        self._repeats = repeats
         self._ranker = ranker
         self._precision = options.precision
         self._group, self._strategy = _group_and_strategy(ranker.groups, options)
@@ -77,6 +81,7 @@ class TwoStageScorer:
             "group": self._group,
             "strategy": self._strategy,
             "precision": self._precision and str(self._precision),
+            **({"repeats": True} if self._repeats else {}),
         }
 
     @property
@@ -106,10 +111,8 @@ class TwoStageScorer:
             histories: Item ids, oldest first.
             k: Number of items; by default the size of the pool that is scored.
         """
-        offsets = np.cumsum([0, *map(len, histories)])
-        return retrieve(
-            self._retriever.model, Sequences(np.concatenate(histories), offsets), self._pool if k is None else k
-        )
+        sequences = Sequences.of(histories, repeats=self._repeats)
+        return retrieve(self._retriever.model, sequences, self._pool if k is None else k)
 
     def score(self, histories: Sequence[Items], candidates: Candidates) -> Array:
         """Return the final log-probability of each item of the pools, S x P; minus infinity where none exists."""

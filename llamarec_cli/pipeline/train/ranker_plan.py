@@ -22,7 +22,7 @@ from llamarec_cli.errors import LlamaRecError, UnknownNameError, UsageError, com
 from llamarec_cli.language_model.base_models import default_quantization
 from llamarec_cli.language_model.catalogue import BASE_MODELS, DEFAULT_BASE
 from llamarec_cli.names import Quantization, parse_quantization
-from llamarec_cli.pipeline.prepare import need_dataset
+from llamarec_cli.pipeline.prepare import need_dataset, warn_of_masked_items
 from llamarec_cli.pipeline.train.retriever import need_retriever
 from llamarec_cli.pipeline.train.retriever_plan import RetrieverRequest
 from llamarec_cli.pipeline.train.tensorboard import need_log_folder, need_tensorboard
@@ -264,6 +264,7 @@ def make_plan(context: Context, settings: RankerSettings) -> RankerPlan:
     is_read = settings.strategy is not None or request.base not in BASE_MODELS
     base = need_base_model(context, request.base) if is_read else None
     data, dataset = need_dataset(context, request.dataset)
+    warn_of_masked_items(context, request.dataset, data)
     first_stage = _first_stage(context, request, data)
     found = first_stage.retrieved(data, Split.VALIDATION, pool_size(k))
     cases = held_out(data, Split.VALIDATION)

@@ -20,6 +20,7 @@ from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out, training_sequences
 from llamarec_cli.devices import best_device
 from llamarec_cli.errors import UsageError, command
+from llamarec_cli.pipeline.prepare import warn_of_masked_items
 from llamarec_cli.pipeline.train.forecast import announce_members
 from llamarec_cli.pipeline.train.retriever_plan import Plan, RetrieverRequest, make_plan
 from llamarec_cli.pipeline.train.title_vectors import raw_vectors
@@ -48,10 +49,15 @@ def train(context: Context, request: RetrieverRequest) -> Artefact:
     """
     with context.store.making(request.checkpoint, context.say):
         plan = make_plan(context, request)
-        if not plan.row.is_neural:
-            return _fit(context, plan, request)
-        trained, state = run_training(context, plan, Limits(max_minutes=request.max_minutes))
-        return save_trained(context, plan, trained, state, replace=request.replace)
+        warn_of_masked_items(context, plan.dataset, plan.data)
+        return _train(context, plan, request)
+
+
+def _train(context: Context, plan: Plan, request: RetrieverRequest) -> Artefact:
+    if not plan.row.is_neural:
+        return _fit(context, plan, request)
+    trained, state = run_training(context, plan, Limits(max_minutes=request.max_minutes))
+    return save_trained(context, plan, trained, state, replace=request.replace)
 
 
 def run_training(context: Context, plan: Plan, limits: Limits) -> tuple[SequenceModel, RetrieverState]:
@@ -184,8 +190,9 @@ def need_retriever(context: Context, data: PreparedData, request: RetrieverReque
         with context.store.making(name, context.say):
             if name not in context.store:
                 context.take_step(name, command("train retriever", dataset=request.dataset, model=model), "training")
-                train(context, request)
+                _train(context, make_plan(context, request), request)
     elif request.replace and context.is_stale(name):
         context.say(f"{name} was trained on an earlier version of {request.dataset}; training it again.")
-        train(context, request)
+        with context.store.making(name, context.say):
+            _train(context, make_plan(context, request), request)
     return load_retriever(context, name, data)

@@ -15,6 +15,7 @@ from itertools import product
 
 from llamarec_cli.artefacts.context import Context
 from llamarec_cli.errors import UsageError, command
+from llamarec_cli.pipeline.prepare import warn_of_masked_items
 from llamarec_cli.pipeline.train.retriever import run_training, save_trained
 from llamarec_cli.pipeline.train.retriever_plan import Plan, RetrieverRequest, make_plan
 from llamarec_cli.retrieval.presets import SEARCHED_DROPOUT, SEARCHED_WEIGHT_DECAY
@@ -70,6 +71,7 @@ def search(context: Context, request: RetrieverRequest) -> Artefact:
                 f"{plan.row.name} has no weight decay and no dropout to search.",
                 command("train retriever", dataset=plan.dataset, model=plan.row.name),
             )
+        warn_of_masked_items(context, plan.dataset, plan.data)
         return _search(context, plan, replace=request.replace)
 
 

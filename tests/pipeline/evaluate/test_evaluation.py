@@ -34,6 +34,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> None:
     results = dict(zip(columns, map(result, (SEED_1, SEED_2, SASREC)), strict=True))
     monkeypatch.setattr(evaluation, "need_dataset", lambda *_: (SimpleNamespace(user_count=4), None))
     monkeypatch.setattr(evaluation, "warn_of_difference", lambda *_: None)
+    monkeypatch.setattr(evaluation, "warn_of_masked_items", lambda *_: None)
     monkeypatch.setattr(evaluation, "load_retrievers", lambda *_: EvaluatedRetrievers(results, columns))
 
 

@@ -1,6 +1,7 @@
 """A strategy on a sample of the users whose item was retrieved."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -67,3 +68,18 @@ def test_without_a_retrieved_item_there_is_nothing_to_rank(
     with pytest.raises(LlamaRecError, match="retrieves no test user's item") as raised:
         evaluate_at(K, context, ring, monkeypatch)
     assert raised.value.hint == "llamarec train retriever --dataset games --replace"
+
+
+def test_items_that_can_never_be_hit_are_warned_of(
+    context: Context, ring: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    items = ring.items_N.copy()
+    # Every fifth user's last item is the first of the history.
+    items[ring.offsets_U[1::5] - 1] = items[ring.offsets_U[:-1:5]]
+    repeating = replace(ring, items_N=items)
+    evaluate_at(0, replace(context, warn=warned.append), repeating, monkeypatch)
+    evaluate_at(0, replace(context, warn=warned.append), replace(repeating, repeats=True), monkeypatch)
+    (warning,) = warned
+    assert warning.startswith("20% of the test items of games are in the user's own history")
+    assert "llamarec prepare my-games --interactions FILE --repeats keep" in warning

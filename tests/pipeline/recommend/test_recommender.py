@@ -4,10 +4,13 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from fakes import write_alternating
 
 from llamarec_cli.artefacts.context import Context
+from llamarec_cli.data.tables import TableOptions
 from llamarec_cli.errors import HistoryError, UsageError
-from llamarec_cli.pipeline.prepare import prepare_dataset
+from llamarec_cli.names import Repeats
+from llamarec_cli.pipeline.prepare import prepare_dataset, prepare_tables
 from llamarec_cli.pipeline.recommend.options import RecommendOptions
 from llamarec_cli.pipeline.recommend.recommender import Recommender
 from llamarec_cli.pipeline.train.ranker import train as train_ranker
@@ -53,3 +56,17 @@ def test_histories_that_leave_nothing_to_recommend_are_refused_alone(ranked: Con
     assert "holds every item" in str(found[1])
     assert found[2] == recommender.recommend(["7"])
     assert recommender.recommend_many([]) == []
+
+
+def test_where_repeats_are_kept_items_of_the_history_are_recommended(
+    store_with_base: Store, context: Context, tmp_path: Path
+) -> None:
+    log = write_alternating(tmp_path / "log.csv")
+    prepare_tables(context, "own", log, None, TableOptions(repeats=Repeats.KEEP), min_count=1)
+    train_ranker(context, RankerRequest("own", strategy="signals", retriever="own/popularity"))
+    recommender = Recommender(context, "own")
+    assert recommender.recipe()["repeats"] is True
+    everything = ["x0", "x1", "x2", "x3", "x4", "a", "b"]
+    assert {item.item_id for item in recommender.recommend(["x0", "a", "b"], 2).items} == {"a", "b"}
+    assert {item.item_id for item in recommender.recommend(everything, 7).items} == set(everything)
+    assert [item.item_id for item in recommender.retrieve(everything, 2)] == ["a", "b"]
