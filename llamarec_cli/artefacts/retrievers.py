@@ -17,7 +17,7 @@ from llamarec_cli.artefacts.context import Context
 from llamarec_cli.data.dataset import PreparedData
 from llamarec_cli.data.splits import Split, held_out
 from llamarec_cli.devices import best_device
-from llamarec_cli.errors import LlamaRecError
+from llamarec_cli.errors import LlamaRecError, command
 from llamarec_cli.evaluation.metrics import all_metrics
 from llamarec_cli.retrieval.candidates import DEFAULT_K, Candidates, rank_targets, retrieve
 from llamarec_cli.retrieval.registry import build, describe
@@ -27,7 +27,6 @@ from llamarec_cli.store.registry import Artefact
 
 _WEIGHTS_FILE = "model.safetensors"
 _CANDIDATES_FILE = "candidates.safetensors"
-_TRAIN_AGAIN = "Prepare {dataset} again from its original source, or train it and its ranker again with `replace`."
 
 DEFAULT_RETRIEVER = "lrurec"
 # The retriever that a ranker stands on unless another is given.
@@ -172,7 +171,7 @@ def check_vocabulary(artefact: Artefact, data: PreparedData) -> None:
         name, dataset = artefact.manifest.name, artefact.manifest.config["dataset"]
         raise LlamaRecError(
             f"{name} was trained on another version of {dataset}: their items differ.",
-            _TRAIN_AGAIN.format(dataset=dataset),
+            command("train ranker", dataset=dataset, replace=True),
         )
 
 
@@ -183,7 +182,7 @@ def check_dataset(context: Context, artefact: Artefact) -> None:
         name = artefact.manifest.name
         raise LlamaRecError(
             f"{name} was trained on another version of {dataset}: their interactions differ.",
-            _TRAIN_AGAIN.format(dataset=dataset),
+            command("train ranker", dataset=dataset, replace=True),
         )
 
 

@@ -124,6 +124,8 @@ def likelihood(gain: float | None, error: float | None) -> str:
 
 
 def _show_ablation(ablation: Ablation) -> None:
+    from llamarec_cli.ranking.fusion import EVERYTHING, SIGNALS
+
     base, *groups = ablation.rows
     rows = [[_name(base, ablation), f"{base.validation:.4f}", "", "", "", f"{base.test:.4f}", "", ""]]
     rows += [
@@ -150,7 +152,10 @@ def _show_ablation(ablation: Ablation) -> None:
     ):
         if found is not None:
             verdict = "" if found.significant else ": not significant"
-            console.print_lines(f"{part} adds {_with_interval(found)} to NDCG@10 beyond all other signals{verdict}.")
+            place = "" if ablation.chosen in (SIGNALS, EVERYTHING) else ", in an order that does not rank here"
+            console.print_lines(
+                f"{part} adds {_with_interval(found)} to NDCG@10 beyond all other signals{place}{verdict}."
+            )
 
 
 def _name(row: AblationRow, ablation: Ablation) -> str:

@@ -114,7 +114,7 @@ def _prepare(
     if as_json:
         console.print_json(_as_json(name, data, report))
         return
-    _show(CATALOGUE[name], data) if report is None else _show_own(name, data, report)
+    _show(CATALOGUE[name], data) if report is None else _show_own(name, data, report, replace)
 
 
 def _resolve_repeats(name: str | None, deduplicate: bool) -> Repeats | None:
@@ -159,7 +159,7 @@ def _show(row: CatalogueRow, data: PreparedData) -> None:
         console.say(row.note)
 
 
-def _show_own(name: str, data: PreparedData, report: ImportReport) -> None:
+def _show_own(name: str, data: PreparedData, report: ImportReport, replaced: bool) -> None:
     lost = [
         ("invalid rows", report.bad_rows),
         ("rating too low", report.low_rated),
@@ -196,4 +196,4 @@ def _show_own(name: str, data: PreparedData, report: ImportReport) -> None:
         console.say(note)
     for example in report.examples:
         console.say(f"Invalid row: {example}.")
-    console.say(f"Next: llamarec train ranker --dataset {name}")
+    console.say(f"Next: llamarec train ranker --dataset {name}{' --replace' if replaced else ''}")

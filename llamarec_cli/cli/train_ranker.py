@@ -136,8 +136,8 @@ def _ranker(
     A ranker orders what the first stage retrieves.
 
     The final score is a conditional logit over signals, fitted on validation users: the scores of the first stage's
-    retrievers, item co-occurrence, similarity of titles and, if asked for, a language model. If no group of signals
-    improves validation NDCG@10 beyond the threshold, the first stage's order is kept.
+    retrievers, item co-occurrence, similarity of titles and, if asked for, a language model. The group of signals that
+    ranks has the highest cross-validated log-likelihood of the true item; of those near it, the cheapest ranks.
 
     The configuration file has a table [ranker] for the training of the language model; the other tables apply to the
     retriever if it is trained first.
@@ -190,6 +190,7 @@ def _strategy_for(strategy: str | None, given: list[str]) -> str | None:
     if not given:
         return strategy
     if strategy is None:
+        console.say(f"--{given[0]} is about training a language model: it is trained by --strategy {DEFAULT_STRATEGY}.")
         return DEFAULT_STRATEGY
     row = STRATEGIES.get(strategy)
     if strategy == NO_MODEL or (row is not None and row.presets is None):

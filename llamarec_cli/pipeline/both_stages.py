@@ -36,7 +36,7 @@ def load_both_stages(
             context.store.open(ranker, Kind.RANKER)  # raises, suggesting the nearest name
         raise LlamaRecError(
             f"There is no ranker {ranker} yet, and training one takes long.",
-            command("train ranker", dataset=dataset, max_minutes=30),
+            command("train ranker", dataset=dataset),
         )
     data, _ = need_dataset(context, dataset)
     if starter:
