@@ -48,4 +48,4 @@ def test_another_vocabulary_is_refused(context: Context, data: PreparedData) -> 
     with pytest.raises(LlamaRecError, match="their items differ") as raised:
         load_retriever(context, "ml-100k/lrurec", other)
     assert raised.value.hint is not None
-    assert "`replace`" in raised.value.hint
+    assert "--replace" in raised.value.hint

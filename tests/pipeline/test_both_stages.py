@@ -14,7 +14,7 @@ def test_a_missing_ranker_is_refused(context: Context, raw_folder: Path) -> None
     prepare_dataset(context, "ml-100k", raw_folder)
     with pytest.raises(LlamaRecError, match="There is no ranker ml-100k/smollm2-135m yet") as raised:
         load_both_stages(context, "ml-100k", "ml-100k/smollm2-135m")
-    assert raised.value.hint == "llamarec train ranker --dataset ml-100k --max-minutes 30"
+    assert raised.value.hint == "llamarec train ranker --dataset ml-100k"
     with pytest.raises(LlamaRecError, match="The store holds no ml-100k/other"):
         load_both_stages(context, "ml-100k", "ml-100k/other")
 

@@ -46,9 +46,7 @@ def holds_records(partial: Path) -> bool:
         first = stream.readline(_LONGEST_HEADER)
         if _header_in(first) is not None:
             return stream.readline().endswith(b"\n")
-        begins = first.startswith(_BEGINNING) or _BEGINNING.startswith(first)
-        is_torn_header = begins and b"\r" not in first and not stream.read(1)
-        return first.endswith(b"\n") or not is_torn_header
+        return not _is_torn_header(first) or bool(stream.read(1))
 
 
 @contextmanager
@@ -127,6 +125,20 @@ def _header_in(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return begun if isinstance(begun, dict) else None
+
+
+def _is_torn_header(line: bytes) -> bool:
+    """Return whether a line is the beginning of a header, whose writing was cut off."""
+    if not (line.startswith(_BEGINNING) or _BEGINNING.startswith(line)):
+        return False
+    try:
+        # What holds a whole object, or is no text, was not cut off.
+        json.JSONDecoder().raw_decode(line.decode())
+    except UnicodeDecodeError:
+        return False
+    except (ValueError, RecursionError):
+        return not line.endswith((b"\n", b"\r"))
+    return False
 
 
 def _has_error(partial: Path, line: bytes, entry: Entry | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -261,8 +261,8 @@ def make_plan(context: Context, settings: RankerSettings) -> RankerPlan:
     """
     request, k = settings.request, settings.request.k
     # The base model first: if it cannot be had, no time is spent on the retriever. A ranker of signals downloads none.
-    is_read = settings.strategy is not None or request.base not in BASE_MODELS
-    base = need_base_model(context, request.base) if is_read else None
+    downloads_none = settings.strategy is None and request.base in BASE_MODELS
+    base = None if downloads_none else need_base_model(context, request.base)
     data, dataset = need_dataset(context, request.dataset)
     warn_of_masked_items(context, request.dataset, data)
     first_stage = _first_stage(context, request, data)
@@ -275,10 +275,10 @@ def make_plan(context: Context, settings: RankerSettings) -> RankerPlan:
         fusing = np.setdiff1d(fusing, np.flatnonzero(found.ranks_S <= k)[drawn])
         selection = [selection[user] for user in drawn]
     if not selection:
-        raise LlamaRecError(
-            f"{first_stage.artefact.manifest.name} retrieves no validation user's item, so there is nothing to rank.",
-            command("train retriever", dataset=request.dataset, replace=True),
+        sentence = (
+            f"{first_stage.artefact.manifest.name} retrieves no validation user's item: there is nothing to rank."
         )
+        raise LlamaRecError(sentence, command("train retriever", dataset=request.dataset, replace=True))
     return RankerPlan(settings, base, data, dataset, first_stage, cases, found, selection, fusing)
 
 
@@ -293,9 +293,7 @@ def _first_stage(context: Context, request: RankerRequest, data: PreparedData) -
     name = request.retriever
     model = DEFAULT_FIRST_STAGE if name is None else name.removeprefix(f"{request.dataset}/")
     if model in RETRIEVERS:
-        wanted = RetrieverRequest(
-            request.dataset, model=model, base=request.base, overrides=request.overrides, replace=request.replace
-        )
-        return need_retriever(context, data, wanted)
+        wanted = RetrieverRequest(request.dataset, model, base=request.base, overrides=request.overrides)
+        return need_retriever(context, data, replace(wanted, replace=request.replace))
     assert name is not None
     return load_retriever(context, name, data)

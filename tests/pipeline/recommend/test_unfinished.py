@@ -92,6 +92,7 @@ def test_a_header_alone_is_no_loss(tmp_path: Path, content: bytes) -> None:
         b'{"begun_with": {}}\n{"line": 1}\n',
         b'{"begun_wiXh": {}}\n',
         b'{"begun_with": {}}\r{"line": 1}',
+        b'{"begun_with": {}}{"line": 1}',
     ],
 )
 def test_records_and_files_of_other_programs_would_be_lost(tmp_path: Path, content: bytes) -> None:
