@@ -100,7 +100,9 @@ def _unfinished(world: World, random: Random) -> None:
     content = header + (world / "done.jsonl").read_bytes()
     path = world / "out.jsonl.partial"
     if random.random() < 0.8:
-        path.write_bytes(mutations.mutated(content, random))
+        changed = mutations.mutated(content, random)
+        # An empty file, or the beginning of a header, holds nothing that could be lost.
+        path.write_bytes(changed if len(changed) > len(header) else content)
     else:
         places.replace(path, random)
 
