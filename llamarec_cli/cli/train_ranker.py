@@ -190,7 +190,9 @@ def _strategy_for(strategy: str | None, given: list[str]) -> str | None:
     if not given:
         return strategy
     if strategy is None:
-        console.say(f"--{given[0]} is about training a language model: it is trained by --strategy {DEFAULT_STRATEGY}.")
+        if given[0] in ("max-examples", "max-minutes", "tensorboard"):
+            # A limit does not look as if it asked for a training.
+            console.say(f"--{given[0]} is about training a language model, so --strategy is {DEFAULT_STRATEGY}.")
         return DEFAULT_STRATEGY
     row = STRATEGIES.get(strategy)
     if strategy == NO_MODEL or (row is not None and row.presets is None):
