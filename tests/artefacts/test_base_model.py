@@ -1,12 +1,11 @@
 """The digest of a base model covers all bytes of its files, which are read again only if they may have changed."""
 
-import os
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from digest_cache import change_last_byte, patient
 from fakes import byte_tokenizer
 from safetensors.torch import save_file
 from tiny_models import tiny_model
@@ -20,31 +19,10 @@ from llamarec_cli.artefacts.base_model import (
     title_vectors_name,
 )
 from llamarec_cli.artefacts.context import Context
-from llamarec_cli.artefacts.file_digests import FileDigests
 from llamarec_cli.errors import LlamaRecError
 from llamarec_cli.language_model.catalogue import DEFAULT_BASE
 from llamarec_cli.store import integrity
 from llamarec_cli.store.registry import Store
-
-
-def later() -> int:
-    """A time at which files that a test has just written are old enough to be cached."""
-    return time.time_ns() + 10**10
-
-
-def patient(store: Store) -> FileDigests:
-    return FileDigests(store, now=later)
-
-
-def change_last_byte(path: Path) -> None:
-    """Change a file in place, and keep its times."""
-    before = path.stat()
-    with path.open("r+b") as opened:
-        opened.seek(-1, os.SEEK_END)
-        last = opened.read(1)
-        opened.seek(-1, os.SEEK_END)
-        opened.write(bytes([last[0] ^ 1]))
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 @pytest.fixture
