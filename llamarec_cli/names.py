@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TypeVar
 
 from llamarec_cli.errors import UnknownNameError
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class Precision(StrEnum):
@@ -43,12 +46,7 @@ def parse_precision(name: str | None) -> Precision | None:
     Raises:
         UnknownNameError: There is no such precision.
     """
-    if name is None:
-        return None
-    try:
-        return Precision(name)
-    except ValueError:
-        raise UnknownNameError(name, "precision", Precision) from None
+    return _parsed(Precision, name, "precision")
 
 
 def parse_quantization(name: str | None) -> Quantization | None:
@@ -57,12 +55,7 @@ def parse_quantization(name: str | None) -> Quantization | None:
     Raises:
         UnknownNameError: There is no such quantisation.
     """
-    if name is None:
-        return None
-    try:
-        return Quantization(name)
-    except ValueError:
-        raise UnknownNameError(name, "quantisation", Quantization) from None
+    return _parsed(Quantization, name, "quantisation")
 
 
 def parse_repeats(name: str | None) -> Repeats | None:
@@ -71,9 +64,13 @@ def parse_repeats(name: str | None) -> Repeats | None:
     Raises:
         UnknownNameError: There is no such meaning.
     """
+    return _parsed(Repeats, name, "meaning of repeats")
+
+
+def _parsed(choices: type[Choice], name: str | None, kind: str) -> Choice | None:
     if name is None:
         return None
     try:
-        return Repeats(name)
+        return choices(name)
     except ValueError:
-        raise UnknownNameError(name, "meaning of repeats", Repeats) from None
+        raise UnknownNameError(name, kind, choices) from None

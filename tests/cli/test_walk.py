@@ -226,39 +226,6 @@ def test_a_replaced_retriever_makes_the_ranker_stale(raw_folder: Path, store_wit
     assert "was trained with another ml-100k/lrurec" in result.stderr
 
 
-def test_runs_that_differ_in_their_seed_alone_share_a_column(raw_folder: Path, home: Path, config: str) -> None:
-    run("prepare", "ml-100k", "--source", str(raw_folder))
-    train = ("train", "retriever", "--dataset", "ml-100k", "--config", config)
-    run(*train)
-    for seed in ("1", "2"):
-        run(*train, "--seed", seed, "--name", f"ml-100k/lrurec-seed-{seed}")
-    run(*train, "--preset", "paper", "--name", "ml-100k/lrurec-paper")
-    run("train", "retriever", "--dataset", "ml-100k", "--model", "popularity")
-    run("train", "retriever", "--dataset", "ml-100k", "--model", "ensemble", "--config", config)
-    evaluated = as_json("evaluate", "--dataset", "ml-100k")
-    runs = {model: len(of_model["runs"]) for model, of_model in evaluated["models"].items()}
-    assert runs == {"lrurec": 3, "lrurec-paper": 1, "popularity": 1, "ensemble": 1}
-    assert evaluated["merged"] == {"lrurec": ["ml-100k/lrurec", "ml-100k/lrurec-seed-1", "ml-100k/lrurec-seed-2"]}
-    run(
-        "train",
-        "retriever",
-        "--dataset",
-        "ml-100k",
-        "--model",
-        "ensemble",
-        "--name",
-        "ml-100k/second",
-        "--config",
-        config,
-    )
-    run(*train, "--name", "mine/lrurec", "--seed", "9", "--max-minutes", "0")
-    columns = as_json("evaluate", "--dataset", "ml-100k")["models"]
-    assert {"lrurec", "ensemble", "second", "mine/lrurec"} <= set(columns)
-    assert " ± " in run("evaluate", "--dataset", "ml-100k").stdout
-    result = run("evaluate", "--dataset", "ml-100k", "--output", str(home / "nowhere" / "t.md"), code=1)
-    assert "no folder" in result.stderr
-
-
 def test_a_ranker_by_title_likelihood_needs_no_training(raw_folder: Path, store_with_base: Store, config: str) -> None:
     run("prepare", "ml-100k", "--source", str(raw_folder))
     run("train", "retriever", "--dataset", "ml-100k", "--config", config)
